@@ -1,0 +1,1 @@
+//! All queues and all agents.

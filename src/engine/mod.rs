@@ -1,0 +1,1 @@
+//! Sockets, clocks, threads, files.

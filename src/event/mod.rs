@@ -1,0 +1,1 @@
+//! The one vocabulary of what happened in a call, and the folds over it.

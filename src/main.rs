@@ -1,0 +1,3 @@
+//! The `switch12345` command.
+
+fn main() {}

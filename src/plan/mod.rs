@@ -1,0 +1,1 @@
+//! The dialplan: source, validation, model, routing.

@@ -1,0 +1,1 @@
+//! Media as samples and packets, without sockets.

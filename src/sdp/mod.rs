@@ -1,0 +1,1 @@
+//! Session descriptions: parsing and offer/answer.

@@ -1,0 +1,1 @@
+//! SIP as bytes, messages, transactions and dialogs.

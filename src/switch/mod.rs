@@ -1,0 +1,1 @@
+//! Whose packet is this; registrations, trunks, admission.
