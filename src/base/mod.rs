@@ -2,8 +2,10 @@
 //!
 //! Deliberately absent: anything that acts. Nothing here reads a clock, a socket, a file or a random source.
 
+pub mod calendar;
 pub mod flow;
 pub mod hotline;
 pub mod id;
 pub mod now;
+pub mod number;
 pub mod secret;

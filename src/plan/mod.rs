@@ -1,1 +1,10 @@
-//! The dialplan: source, validation, model, routing.
+//! The dialplan: TOML with all its faults shown at once, a validated model, and the routing decision.
+//!
+//! `load` turns texts into a [`model::Plan`] or into diagnostics; `model::Plan::route` decides a call, the same for
+//! live calls, `route`, `[[test]]` rows, replay and simulation; `model::Plan::advance` walks on when a step has
+//! ended. Deliberately absent: reading files (a [`load::Files`] is handed in), clocks, and doing anything.
+
+pub mod model;
+pub mod route;
+pub mod settings;
+pub mod step;

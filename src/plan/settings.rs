@@ -1,0 +1,334 @@
+//! The validated model of `config/switch.toml` and `config/agents.toml`.
+//!
+//! Deliberately absent: reading the files and their faults (`read`), and everything a place decides (`model`).
+//! Every duration has its unit in its type; every default is `contract.md` §2's.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::flow::{Side, Transport};
+use crate::base::id::{AgentId, QueueName, SkillName, TenantName, TrunkName};
+use crate::base::number::AreaCode;
+use crate::base::secret::Secret;
+
+/// Everything the engine is configured with, beside the places' dialplans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This engine's number, 0–1023, inside every id it mints.
+    pub node: u16,
+    /// Where the database and recordings live.
+    pub data_dir: String,
+    /// The directory of dialplan files.
+    pub dialplans: String,
+    /// The directory of prompt recordings; `prompts/<tenant>/<clip>.wav` wins over `prompts/<clip>.wav`.
+    pub prompts: String,
+    /// SIP on both sides.
+    pub sip: SipSettings,
+    /// RTP.
+    pub media: MediaSettings,
+    /// The HTTP API and console.
+    pub http: HttpSettings,
+    /// Trunks by name.
+    pub trunks: BTreeMap<TrunkName, Arc<Trunk>>,
+    /// Agents by id.
+    pub agents: BTreeMap<AgentId, Arc<Agent>>,
+    /// Where ticket events go.
+    pub ticket: TicketSettings,
+    /// Bounds of the whole engine.
+    pub limits: Limits,
+}
+
+/// SIP listeners and timers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipSettings {
+    /// Listeners for carriers.
+    pub trunk_listen: Vec<Listen>,
+    /// Listeners for agents' phones.
+    pub agent_listen: Vec<Listen>,
+    /// The address written into Via, Contact and SDP when it differs from the listener's.
+    pub advertise: Option<IpAddr>,
+    /// The digest realm.
+    pub realm: String,
+    /// RFC 3261 §17.1.1.1 timer T1.
+    pub t1: Duration,
+    /// T2.
+    pub t2: Duration,
+    /// T4.
+    pub t4: Duration,
+    /// RFC 4028 session interval.
+    pub session_expires: Duration,
+    /// RFC 4028 smallest session interval accepted.
+    pub min_se: Duration,
+    /// Shortest registration accepted (423 below it).
+    pub register_min: Duration,
+    /// Longest registration granted.
+    pub register_max: Duration,
+    /// How often a trunk is asked with OPTIONS; zero = never.
+    pub options_interval: Duration,
+}
+
+/// One listening address: `udp:127.0.0.1:5060`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Listen {
+    /// The transport.
+    pub transport: Transport,
+    /// Address and port; port 0 lets the system choose.
+    pub addr: SocketAddr,
+}
+
+/// RTP addresses, ports and workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaSettings {
+    /// The address packets come to and leave from.
+    pub address: IpAddr,
+    /// First port (even).
+    pub port_min: u16,
+    /// Last port, itself included.
+    pub port_max: u16,
+    /// Port pairs kept for emergency calls.
+    pub emergency_pairs: u16,
+    /// Worker threads; 0 = one per core.
+    pub workers: u16,
+    /// A leg that sends nothing this long is reported stalled.
+    pub stall_after: Duration,
+}
+
+/// The HTTP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// A line to a carrier, an emergency centre, a department or another platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its name.
+    pub name: TrunkName,
+    /// The place calls from it belong to.
+    pub tenant: TenantName,
+    /// The area of 7- and 8-digit numbers and short codes that come over it.
+    pub area: Option<AreaCode>,
+    /// Source addresses by which it is known; empty = calls out only.
+    pub from: Vec<SourceMatch>,
+    /// Where calls out go, in order; the next one is tried when one fails.
+    pub to: Vec<TrunkTarget>,
+    /// Calls at once; 0 = no bound of its own.
+    pub max_calls: u32,
+    /// New calls a second; 0 = no bound of its own.
+    pub max_cps: u32,
+    /// Whether a citizen's number may be shown to it (P-Asserted-Identity out) and its own is believed.
+    pub trusted: bool,
+    /// Whether a caller who must wait is answered (200) first, or kept in early media (183).
+    pub answer_before_queue: bool,
+    /// How long early media may last before 200 is sent.
+    pub early_media_max: Duration,
+    /// Whether it is a dedicated line of an emergency centre (never capped, never probed out of use).
+    pub emergency: bool,
+    /// Who sends calls over it, as the ticket's `source` says.
+    pub source: CallSource,
+    /// Added to the priority of its calls.
+    pub priority: u8,
+}
+
+/// A source address or network by which a trunk is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceMatch {
+    /// One address and port.
+    Peer(SocketAddr),
+    /// A network: address and prefix length in bits.
+    Net(IpAddr, u8),
+}
+
+/// One place a trunk's calls go to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TrunkTarget {
+    /// Host name or literal address.
+    pub host: String,
+    /// Port; 5060 (5061 for TLS) when the URI has none.
+    pub port: u16,
+    /// The transport of the URI; UDP when it says none.
+    pub transport: Transport,
+}
+
+/// Who sends the calls of a trunk (`domain.md` §4b `source`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallSource {
+    /// Citizens.
+    #[default]
+    Public,
+    /// The 110 platform passing on what is not urgent.
+    #[serde(rename = "110")]
+    Police,
+    /// The province's platform.
+    Province,
+    /// A sub-centre or department handing over.
+    Subcentre,
+}
+
+/// Somebody who takes calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Id, and the user part of the phone's registration.
+    pub id: AgentId,
+    /// Name shown to supervisors.
+    pub name: String,
+    /// The place.
+    pub tenant: TenantName,
+    /// How the phone proves itself.
+    pub credential: Credential,
+    /// Queues signed in to by default.
+    pub queues: Vec<QueueName>,
+    /// Skills with level 1–10, 10 the best.
+    pub skills: BTreeMap<SkillName, u8>,
+    /// What kind of seat it is; only voice seats get calls.
+    pub role: AgentRole,
+    /// Overrides the queue's wrap-up.
+    pub wrap_up: Option<Duration>,
+}
+
+/// A password or its MD5 digest HA1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The password in clear.
+    Password(Secret),
+    /// `MD5(user:realm:password)` in hexadecimal.
+    Ha1(Secret),
+}
+
+/// Kinds of seats (`domain.md` E23).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentRole {
+    /// 话务
+    #[default]
+    Voice,
+    /// 专家
+    Expert,
+    /// 班长
+    Supervisor,
+    /// 网络
+    Web,
+    /// 督办
+    Oversight,
+    /// 回访
+    Callback,
+    /// 质检
+    Quality,
+    /// 知识库
+    Knowledge,
+}
+
+impl AgentRole {
+    /// Whether queues offer calls to this kind of seat.
+    #[must_use]
+    pub const fn takes_calls(self) -> bool {
+        matches!(self, Self::Voice | Self::Expert | Self::Supervisor)
+    }
+}
+
+/// Ticket endpoints by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TicketSettings {
+    /// The endpoints.
+    pub endpoints: BTreeMap<String, Arc<TicketEndpoint>>,
+}
+
+/// One receiver of ticket events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketEndpoint {
+    /// Its name.
+    pub name: String,
+    /// Where events are posted.
+    pub url: String,
+    /// The signing key.
+    pub secret: SecretSource,
+    /// The key that is being phased out; signatures carry both.
+    pub previous_secret: Option<SecretSource>,
+    /// How long one post may take.
+    pub timeout: Duration,
+    /// Posts in flight at once to this endpoint.
+    pub connections: u16,
+    /// Places whose tickets it gets; empty = all.
+    pub tenants: Vec<TenantName>,
+}
+
+/// A secret, or the file that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// Written in the configuration.
+    Inline(Secret),
+    /// First line of this file, read at start.
+    File(String),
+}
+
+/// Bounds of the whole engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once; more get 503.
+    pub calls_max: u32,
+    /// New calls a second; more get 503.
+    pub calls_per_second: u32,
+    /// Registered phones.
+    pub registrations_max: u32,
+    /// How long a drain waits for calls to end.
+    pub drain_max: Duration,
+}
+
+impl Settings {
+    /// The trunk a packet comes from: `ip:port` beats networks, then the longest prefix wins.
+    #[must_use]
+    pub fn trunk_for(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
+        self.trunks
+            .values()
+            .filter_map(|trunk| {
+                let best = trunk.from.iter().filter_map(|from| from.specificity(source)).max()?;
+                Some((best, trunk))
+            })
+            .max_by_key(|(best, _)| *best)
+            .map(|(_, trunk)| trunk)
+    }
+
+    /// The listeners of one side.
+    #[must_use]
+    pub fn listeners(&self, side: Side) -> &[Listen] {
+        match side {
+            Side::Trunk => &self.sip.trunk_listen,
+            Side::Agent => &self.sip.agent_listen,
+        }
+    }
+}
+
+impl SourceMatch {
+    /// How closely this names the source: prefix bits, one more for `ip:port`; `None` when it does not match.
+    #[must_use]
+    pub fn specificity(&self, source: SocketAddr) -> Option<u16> {
+        match (self, source.ip().to_canonical()) {
+            (Self::Peer(peer), ip) => {
+                (peer.ip().to_canonical() == ip && peer.port() == source.port()).then_some(u16::from(u8::MAX) + 1)
+            }
+            (Self::Net(IpAddr::V4(net), bits), IpAddr::V4(ip)) => {
+                same_bits(&net.octets(), &ip.octets(), *bits).then_some(u16::from(*bits))
+            }
+            (Self::Net(IpAddr::V6(net), bits), IpAddr::V6(ip)) => {
+                same_bits(&net.octets(), &ip.octets(), *bits).then_some(u16::from(*bits))
+            }
+            (Self::Net(..), _) => None,
+        }
+    }
+}
+
+fn same_bits(left: &[u8], right: &[u8], bits: u8) -> bool {
+    let mut left_over = u32::from(bits);
+    left.iter().zip(right).all(|(a, b)| {
+        let here = left_over.min(8);
+        left_over -= here;
+        let mask = u8::try_from(0xff00_u32 >> here & 0xff).unwrap_or(0);
+        a & mask == b & mask
+    })
+}
