@@ -1,1 +1,31 @@
 //! SIP as bytes, messages, transactions and dialogs.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`text`] | tokens, quoted strings, lists, charsets |
+//! | [`uri`] | `sip:`, `sips:` and `tel:` addresses |
+//! | [`header`] | one module per family of header field values |
+//! | [`message`] | a message and its fields |
+//! | [`parse`] | bytes to message, and the limits |
+//! | [`frame`] | streams to messages |
+//! | [`print`] | writing messages |
+//! | [`transaction`] | the machines of RFC 3261 §17 |
+//! | [`dialog`] | dialogs, their route sets and sequence numbers |
+//! | [`offer_answer`] | who owes an offer or an answer |
+//! | [`digest`] | challenges and credentials |
+//! | [`registrar`] | bindings of addresses of record |
+//!
+//! Deliberately absent: sockets, clocks, SDP. A body is bytes.
+
+pub mod dialog;
+pub mod digest;
+pub mod frame;
+pub mod header;
+pub mod message;
+pub mod offer_answer;
+pub mod parse;
+pub mod print;
+pub mod registrar;
+pub mod text;
+pub mod transaction;
+pub mod uri;

@@ -1,0 +1,1 @@
+//! Digest challenges and credentials (RFC 8760).

@@ -1,0 +1,1 @@
+//! Bindings of addresses of record (RFC 3261 §10).

@@ -1,0 +1,1 @@
+//! The transaction machines of RFC 3261 §17.
