@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::text::{self, BadSyntax, Span};
 use super::super::uri::Uri;
@@ -168,6 +169,22 @@ impl fmt::Debug for NameAddr {
             Err(fault) => write!(f, "<{fault}>")?,
         }
         self.tag().map_or(Ok(()), |tag| write!(f, ";tag={}", text::decode(tag)))
+    }
+}
+
+impl Serialize for NameAddr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for NameAddr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Bytes::deserialize(deserializer)?;
+        if raw.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::from_bytes(raw).map_err(serde::de::Error::custom)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::text::{self, BadSyntax, Span};
 use super::super::uri;
@@ -197,6 +198,22 @@ impl Via {
 impl fmt::Debug for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Via({})", text::decode(&self.raw))
+    }
+}
+
+impl Serialize for Via {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Via {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Bytes::deserialize(deserializer)?;
+        if raw.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::from_bytes(raw).map_err(serde::de::Error::custom)
     }
 }
 
