@@ -42,6 +42,12 @@ impl Ulid {
         ((self.0 >> RANDOM_BITS) & ((1 << TENANT_BITS) - 1)) as u16
     }
 
+    /// The id with these raw bits.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// The raw 128 bits.
     #[must_use]
     pub const fn bits(self) -> u128 {

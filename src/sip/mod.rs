@@ -13,6 +13,7 @@
 //! | [`dialog`] | dialogs, their route sets and sequence numbers |
 //! | [`offer_answer`] | who owes an offer or an answer |
 //! | [`digest`] | challenges and credentials |
+//! | [`token`] | branches and tags that name call and leg |
 //! | [`registrar`] | bindings of addresses of record |
 //!
 //! Deliberately absent: sockets, clocks, SDP. A body is bytes.
@@ -27,5 +28,6 @@ pub mod parse;
 pub mod print;
 pub mod registrar;
 pub mod text;
+pub mod token;
 pub mod transaction;
 pub mod uri;

@@ -1,1 +1,3 @@
-//! The transaction machines of RFC 3261 §17.
+//! The transactions of RFC 3261 §17.
+
+pub mod timers;
