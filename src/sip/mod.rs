@@ -12,6 +12,7 @@
 //! | [`transaction`] | the machines of RFC 3261 §17 |
 //! | [`dialog`] | dialogs, their route sets and sequence numbers |
 //! | [`offer_answer`] | who owes an offer or an answer |
+//! | [`session_timer`] | who refreshes a session, and when it counts as dead |
 //! | [`digest`] | challenges and credentials |
 //! | [`token`] | branches and tags that name call and leg |
 //! | [`registrar`] | bindings of addresses of record |
@@ -27,6 +28,7 @@ pub mod offer_answer;
 pub mod parse;
 pub mod print;
 pub mod registrar;
+pub mod session_timer;
 pub mod text;
 pub mod token;
 pub mod transaction;
