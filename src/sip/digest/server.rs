@@ -1,0 +1,300 @@
+//! Digest as the side that asks: challenges and verdicts.
+//!
+//! RFC 3261 §22.1, RFC 8760 §2.3 (the strongest algorithm is offered first), RFC 7616 §3.4 and §5.
+//! A nonce is issue time, a counter and the algorithm with a check value (HMAC-SHA-256 under the engine's key, cut to
+//! 96 bits), so nothing is stored for a challenge that nobody answers, and an answer by a weaker algorithm than its
+//! nonce was given for is refused. After a nonce's first good answer its counts are remembered: a window of 64, because
+//! UDP reorders.
+//!
+//! | answer | verdict |
+//! |---|---|
+//! | none of ours, unknown user, wrong password | `Challenge { stale: false }`, all alike in shape and cost |
+//! | right, but the nonce is too old, not ours any more, or the count was used | `Challenge { stale: true }` |
+//! | unreadable | `Malformed` |
+//!
+//! Deliberately absent: where passwords live (a closure finds them), `auth-int`, and slowing down guesses (`switch`).
+//! Limits: [`DigestPolicy::remembered`] nonces; when full the oldest goes and every nonce as old becomes stale.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use super::{Algorithm, Line, hex, params, response};
+use crate::base::now::Now;
+use crate::base::secret::Secret;
+
+const CHECK_BYTES: usize = 12;
+const HEAD_BYTES: usize = 13;
+const WINDOW: u32 = 64;
+
+/// The engine's secret for nonces; never shown.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NonceKey([u8; 32]);
+
+impl NonceKey {
+    /// Wraps 32 secret bytes.
+    #[must_use]
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut block = [0_u8; 64];
+        for (to, from) in block.iter_mut().zip(self.0) {
+            *to = from;
+        }
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for NonceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NonceKey(…)")
+    }
+}
+
+/// What is asked of clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DigestPolicy {
+    /// Offered and accepted, in the order of the challenges; the strongest belongs first (RFC 8760 §2.3).
+    pub algorithms: Vec<Algorithm>,
+    /// How long a nonce may be used.
+    pub nonce_life: Duration,
+    /// Whether answers without qop are taken (RFC 2617 clients); each nonce then serves one request.
+    pub without_qop: bool,
+    /// How many answered nonces are remembered.
+    pub remembered: usize,
+}
+
+impl Default for DigestPolicy {
+    fn default() -> Self {
+        Self {
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            nonce_life: Duration::from_secs(300),
+            without_qop: true,
+            remembered: 16_384,
+        }
+    }
+}
+
+/// What an answer is worth.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The user has shown the password.
+    Granted {
+        /// The digest user name.
+        user: String,
+    },
+    /// Ask (again) with [`Authenticator::challenges`].
+    Challenge {
+        /// The password was right, only the nonce was not: the phone need not ask its user.
+        stale: bool,
+    },
+    /// The answer breaks the syntax: 400.
+    Malformed,
+}
+
+/// Challenges requests and judges the answers, for one realm.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Authenticator {
+    realm: String,
+    key: NonceKey,
+    policy: DigestPolicy,
+    issued: u32,
+    counts: BTreeMap<NonceId, Window>,
+    /// Nonces up to here that are not in `counts` may have been used.
+    forgotten: Option<NonceId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct NonceId {
+    issued_ms: u64,
+    serial: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Window {
+    highest: u32,
+    /// Bit n: count `highest - n` was used.
+    used: u64,
+}
+
+impl Window {
+    fn admit(&mut self, nc: u32) -> bool {
+        if nc > self.highest {
+            let shift = nc - self.highest;
+            self.used = if shift >= WINDOW { 1 } else { self.used << shift | 1 };
+            self.highest = nc;
+            return true;
+        }
+        let behind = self.highest - nc;
+        let bit = 1_u64.checked_shl(behind).unwrap_or(0);
+        let fresh = bit != 0 && self.used & bit == 0;
+        self.used |= bit;
+        fresh
+    }
+}
+
+impl Authenticator {
+    /// Nothing issued yet.
+    #[must_use]
+    pub fn new(realm: impl Into<String>, key: NonceKey, policy: DigestPolicy) -> Self {
+        Self { realm: realm.into(), key, policy, issued: 0, counts: BTreeMap::new(), forgotten: None }
+    }
+
+    /// Fresh values for WWW-Authenticate or Proxy-Authenticate, one header field each, in this order.
+    pub fn challenges(&mut self, now: Now, stale: bool) -> Vec<String> {
+        let id = NonceId { issued_ms: wall_ms(now), serial: self.issued };
+        self.issued = self.issued.wrapping_add(1);
+        let stale = if stale { ", stale=true" } else { "" };
+        self.policy
+            .algorithms
+            .iter()
+            .map(|algorithm| {
+                let nonce = self.nonce(id, *algorithm);
+                let realm = self.realm.replace(['"', '\\'], "");
+                format!(r#"Digest realm="{realm}", nonce="{nonce}", algorithm={algorithm}, qop="auth"{stale}"#)
+            })
+            .collect()
+    }
+
+    /// Judges a request by its Authorization (or Proxy-Authorization) values. `password_of` finds a user's password.
+    pub fn verify<'v>(
+        &mut self,
+        now: Now,
+        method: &str,
+        request_uri: &[u8],
+        values: impl IntoIterator<Item = &'v [u8]>,
+        password_of: impl FnOnce(&str) -> Option<Secret>,
+    ) -> Verdict {
+        let ours = values.into_iter().find_map(|value| {
+            let answer = params::Answer::read(value)?;
+            (answer.realm == self.realm.as_bytes()).then_some(answer)
+        });
+        let Some(answer) = ours else {
+            return Verdict::Challenge { stale: false };
+        };
+        if !same_resource(&answer.uri, request_uri) {
+            return Verdict::Malformed;
+        }
+        let Some(algorithm) = Algorithm::read(answer.algorithm.as_deref()) else {
+            return Verdict::Challenge { stale: false };
+        };
+        let counted = match answer.counted() {
+            Ok(counted) => counted,
+            Err(params::Unreadable) => return Verdict::Malformed,
+        };
+        let Ok(user) = std::str::from_utf8(&answer.username) else {
+            return Verdict::Challenge { stale: false };
+        };
+        let known = password_of(user);
+        let stand_in = hex(&self.key.mac(&[b"unknown user", answer.username.as_ref()]));
+        let password = known.as_ref().map_or(stand_in.as_str(), Secret::reveal);
+        let line = Line { method: method.as_bytes(), uri: &answer.uri };
+        let expected = response(
+            algorithm,
+            user.as_bytes(),
+            self.realm.as_bytes(),
+            password.as_bytes(),
+            line,
+            &answer.nonce,
+            counted.map(|(counted, _)| counted),
+        );
+        let given = answer.response.to_ascii_lowercase();
+        let right = bool::from(expected.as_bytes().ct_eq(&given)) && known.is_some();
+        if !right || !self.policy.algorithms.contains(&algorithm) {
+            return Verdict::Challenge { stale: false };
+        }
+        if self.use_nonce(now, &answer.nonce, algorithm, counted.map(|(_, nc)| nc)) {
+            Verdict::Granted { user: user.to_owned() }
+        } else {
+            Verdict::Challenge { stale: true }
+        }
+    }
+
+    /// Whether this nonce may serve this request; marks the count used.
+    fn use_nonce(&mut self, now: Now, nonce: &[u8], algorithm: Algorithm, nc: Option<u32>) -> bool {
+        let Some(id) = self.read_nonce(nonce, algorithm) else {
+            return false;
+        };
+        let present = wall_ms(now);
+        let life = u64::try_from(self.policy.nonce_life.as_millis()).unwrap_or(u64::MAX);
+        // A nonce from the future was issued before the wall clock was set back: it has no honest age.
+        if id.issued_ms > present || present - id.issued_ms > life {
+            return false;
+        }
+        if nc.is_none() && !self.policy.without_qop {
+            return false;
+        }
+        let oldest = NonceId { issued_ms: present.saturating_sub(life), serial: 0 };
+        self.counts = self.counts.split_off(&oldest);
+        if !self.counts.contains_key(&id) {
+            if self.forgotten.is_some_and(|forgotten| id <= forgotten) {
+                return false;
+            }
+            if self.counts.len() >= self.policy.remembered.max(1)
+                && let Some((evicted, _)) = self.counts.pop_first()
+            {
+                self.forgotten = self.forgotten.max(Some(evicted));
+            }
+        }
+        let window = self.counts.entry(id).or_default();
+        match nc {
+            Some(nc) => window.admit(nc),
+            None => {
+                let unused = *window == Window::default();
+                *window = Window { highest: u32::MAX, used: u64::MAX };
+                unused
+            }
+        }
+    }
+
+    fn nonce(&self, id: NonceId, algorithm: Algorithm) -> String {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + CHECK_BYTES);
+        bytes.extend_from_slice(&id.issued_ms.to_be_bytes());
+        bytes.extend_from_slice(&id.serial.to_be_bytes());
+        bytes.push(algorithm as u8);
+        let check = self.key.mac(&[b"nonce", &bytes, self.realm.as_bytes()]);
+        bytes.extend(check.into_iter().take(CHECK_BYTES));
+        hex(&bytes)
+    }
+
+    fn read_nonce(&self, nonce: &[u8], algorithm: Algorithm) -> Option<NonceId> {
+        let text = std::str::from_utf8(nonce).ok().filter(|text| text.is_ascii())?;
+        let issued_ms = u64::from_str_radix(text.get(..16)?, 16).ok()?;
+        let serial = u32::from_str_radix(text.get(16..24)?, 16).ok()?;
+        let id = NonceId { issued_ms, serial };
+        bool::from(self.nonce(id, algorithm).as_bytes().ct_eq(nonce)).then_some(id)
+    }
+}
+
+fn wall_ms(now: Now) -> u64 {
+    u64::try_from(now.wall.as_millisecond()).unwrap_or(0)
+}
+
+/// Whether the `uri` parameter names what the request line does (RFC 7616 §3.4.6). Phones write it with or without
+/// port and parameters, so those do not count, nor does the case of letters.
+fn same_resource(uri: &[u8], request_uri: &[u8]) -> bool {
+    fn core(uri: &[u8]) -> Vec<u8> {
+        let end = uri.iter().position(|byte| matches!(byte, b';' | b'?')).unwrap_or(uri.len());
+        let core = uri.get(..end).unwrap_or(uri);
+        let port = core.iter().rposition(|byte| *byte == b':').filter(|at| {
+            let digits = core.get(at + 1..).unwrap_or_default();
+            *at > 4 && !digits.is_empty() && digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit)
+        });
+        core.get(..port.unwrap_or(core.len())).unwrap_or(core).to_ascii_lowercase()
+    }
+    core(uri) == core(request_uri)
+}
+
+#[cfg(test)]
+mod tests;
