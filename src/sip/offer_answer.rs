@@ -479,11 +479,7 @@ impl Exchange {
 /// Call-ID, 0 to 2 s for the other, in steps of 10 ms. `seed` is any number.
 #[must_use]
 pub fn glare_wait(owns_call_id: bool, seed: u64) -> Duration {
-    if owns_call_id {
-        Duration::from_millis(2100 + seed % 191 * 10)
-    } else {
-        Duration::from_millis(seed % 201 * 10)
-    }
+    if owns_call_id { Duration::from_millis(2100 + seed % 191 * 10) } else { Duration::from_millis(seed % 201 * 10) }
 }
 
 #[cfg(test)]

@@ -59,10 +59,8 @@ impl SessionExpires {
     #[must_use]
     pub fn value(&self) -> String {
         let seconds = self.interval.as_secs();
-        self.refresher.map_or_else(
-            || seconds.to_string(),
-            |refresher| format!("{seconds};refresher={}", refresher.word()),
-        )
+        self.refresher
+            .map_or_else(|| seconds.to_string(), |refresher| format!("{seconds};refresher={}", refresher.word()))
     }
 }
 
