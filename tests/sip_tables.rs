@@ -183,8 +183,8 @@ impl Bench {
 
 fn word(effect: &TxEffect) -> String {
     match effect {
-        TxEffect::Transmit(bytes) => {
-            let message = Message::datagram(bytes.clone()).expect("what we send is well-formed");
+        TxEffect::Transmit(wire) => {
+            let message = Message::datagram(wire.bytes().clone()).expect("what we send is well-formed");
             message.method().map_or_else(
                 || format!("send {}", message.status().unwrap()),
                 |method: &Method| format!("send {method}"),

@@ -7,11 +7,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::timers::SipTimers;
-use super::{Repeat, TuEvent, TxEffect, TxEnd};
+use super::{Repeat, TuEvent, TxEffect, TxEnd, Wire};
 use crate::base::now::{Mono, Now};
 
 /// One 2xx waiting for its ACK.
@@ -24,7 +23,7 @@ pub struct Accepted2xx {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Waiting {
-    response: Bytes,
+    response: Wire,
     repeat: Option<Repeat>,
     give_up: Mono,
 }
@@ -32,7 +31,7 @@ struct Waiting {
 impl Accepted2xx {
     /// Begins with the 2xx that the server transaction has just sent for INVITE number `cseq`.
     #[must_use]
-    pub fn start(now: Now, cseq: u32, response: Bytes, timers: &SipTimers) -> Self {
+    pub fn start(now: Now, cseq: u32, response: Wire, timers: &SipTimers) -> Self {
         let repeat = Repeat::first(now.mono, timers.t1, false);
         let waiting = Waiting { response, repeat, give_up: now.mono + timers.give_up() };
         Self { cseq, longest: timers.t2, waiting: Some(waiting) }

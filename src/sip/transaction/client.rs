@@ -10,11 +10,10 @@
 //!
 //! Deliberately absent: what the answer means.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::timers::SipTimers;
-use super::{Repeat, TuEvent, TxEffect, TxEnd};
+use super::{Repeat, TuEvent, TxEffect, TxEnd, Wire};
 use crate::base::now::{Mono, Now};
 use crate::sip::message::Message;
 
@@ -28,8 +27,8 @@ pub struct Client {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum State {
-    Trying { request: Bytes, repeat: Option<Repeat>, give_up: Mono },
-    Proceeding { request: Bytes, repeat: Option<Repeat>, give_up: Mono },
+    Trying { request: Wire, repeat: Option<Repeat>, give_up: Mono },
+    Proceeding { request: Wire, repeat: Option<Repeat>, give_up: Mono },
     Completed { until: Mono },
     Terminated,
 }
@@ -37,7 +36,7 @@ enum State {
 impl Client {
     /// Sends the request.
     pub fn start(now: Now, request: Message, reliable: bool, timers: &SipTimers, out: &mut Vec<TxEffect>) -> Self {
-        let request = request.bytes().clone();
+        let request = Wire::from(&request);
         out.push(TxEffect::Transmit(request.clone()));
         let repeat = Repeat::first(now.mono, timers.t1, reliable);
         let state = State::Trying { request, repeat, give_up: now.mono + timers.give_up() };

@@ -14,13 +14,12 @@
 //!
 //! Deliberately absent: the ACK of a 2xx (dialog), the choice of the next target, ringing limits (call).
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::derived;
 use super::timers::SipTimers;
-use super::{Repeat, TuEvent, TxEffect, TxEnd};
+use super::{Repeat, TuEvent, TxEffect, TxEnd, Wire};
 use crate::base::now::{Mono, Now};
 use crate::sip::message::{Message, Method};
 
@@ -36,7 +35,7 @@ pub struct ClientInvite {
 enum State {
     Calling { request: Box<Message>, repeat: Option<Repeat>, give_up: Mono, cancel_wished: bool },
     Proceeding { request: Box<Message>, cancel: Option<Box<Cancelling>> },
-    Completed { ack: Bytes, until: Mono },
+    Completed { ack: Wire, until: Mono },
     Accepted { crossed: bool, until: Mono },
     Terminated,
 }
@@ -50,7 +49,7 @@ struct Cancelling {
 impl ClientInvite {
     /// Sends the INVITE. `reliable` is the transport's word ([`crate::base::flow::Transport::is_reliable`]).
     pub fn start(now: Now, request: Message, reliable: bool, timers: &SipTimers, out: &mut Vec<TxEffect>) -> Self {
-        out.push(TxEffect::Transmit(request.bytes().clone()));
+        out.push(TxEffect::Transmit(Wire::from(&request)));
         let state = State::Calling {
             request: Box::new(request),
             repeat: Repeat::first(now.mono, timers.t1, reliable),
@@ -102,7 +101,7 @@ impl ClientInvite {
             State::Calling { give_up, .. } if *give_up <= now.mono => self.give_up(out),
             State::Calling { request, repeat, .. } => {
                 if Repeat::is_due(repeat, now.mono, |last| last.saturating_mul(2)) {
-                    out.push(TxEffect::Transmit(request.bytes().clone()));
+                    out.push(TxEffect::Transmit(Wire::from(request.as_ref())));
                 }
             }
             State::Proceeding { cancel: Some(cancel), .. } if cancel.give_up <= now.mono => self.give_up(out),
@@ -191,7 +190,7 @@ impl ClientInvite {
         let (State::Calling { request, .. } | State::Proceeding { request, .. }) = &self.state else {
             return;
         };
-        let ack = derived::ack_of_refusal(request, response).bytes().clone();
+        let ack = Wire::from(&derived::ack_of_refusal(request, response));
         out.push(TxEffect::Transmit(ack.clone()));
         out.push(TxEffect::Tell(TuEvent::Response(Box::new(response.clone()))));
         if self.reliable {

@@ -19,6 +19,7 @@
 //! Limits: a client INVITE that rings has no timer (RFC 3261 §17.1.1.2 gives it none); the call floor bounds ringing
 //! with `cancel`, which is bounded by 64·T1 (§9.1).
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,11 +37,47 @@ pub mod server;
 pub mod server_invite;
 pub mod timers;
 
+/// A message ready to send: only its bytes, because a repetition needs nothing else.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wire(Bytes);
+
+impl Wire {
+    /// The bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The bytes, taken out.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl From<&Message> for Wire {
+    fn from(message: &Message) -> Self {
+        Self(message.bytes().clone())
+    }
+}
+
+/// Method or status and size: neither numbers nor credentials.
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = self.0.split(|byte| *byte == b' ');
+        let first = words.next().unwrap_or_default();
+        let word = if first.eq_ignore_ascii_case(b"SIP/2.0") { words.next().unwrap_or_default() } else { first };
+        let shown = word.get(..word.len().min(16)).unwrap_or_default();
+        write!(f, "Wire({}, {} octets)", shown.escape_ascii(), self.0.len())
+    }
+}
+
 /// What a transaction wants done, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TxEffect {
-    /// Sends these bytes over the transaction's flow; bytes, because repetitions keep nothing else.
-    Transmit(Bytes),
+    /// Sends this over the transaction's flow.
+    Transmit(Wire),
     /// Tells the transaction user.
     Tell(TuEvent),
     /// The transaction is over; comes once and last.

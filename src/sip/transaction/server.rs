@@ -10,11 +10,10 @@
 //!
 //! Deliberately absent: what the request means. Only the bytes of the last response are kept.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::timers::SipTimers;
-use super::{TuEvent, TxEffect, TxEnd};
+use super::{TuEvent, TxEffect, TxEnd, Wire};
 use crate::base::now::{Mono, Now};
 use crate::sip::message::Message;
 
@@ -29,8 +28,8 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum State {
     Trying { give_up: Mono },
-    Proceeding { response: Bytes, give_up: Mono },
-    Completed { response: Bytes, until: Mono },
+    Proceeding { response: Wire, give_up: Mono },
+    Completed { response: Wire, until: Mono },
     Terminated,
 }
 
@@ -49,7 +48,7 @@ impl Server {
         let (State::Trying { give_up } | State::Proceeding { give_up, .. }) = self.state else {
             return;
         };
-        let response = response.bytes().clone();
+        let response = Wire::from(response);
         out.push(TxEffect::Transmit(response.clone()));
         if status < 200 {
             self.state = State::Proceeding { response, give_up };

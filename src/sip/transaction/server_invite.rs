@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::derived;
 use super::server::Server;
 use super::timers::SipTimers;
-use super::{Repeat, TuEvent, TxEffect, TxEnd};
+use super::{Repeat, TuEvent, TxEffect, TxEnd, Wire};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::sip::message::{Message, Method};
@@ -41,10 +41,10 @@ pub struct ServerInvite {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum State {
     Proceeding {
-        response: Option<Bytes>,
+        response: Option<Wire>,
     },
     Completed {
-        response: Bytes,
+        response: Wire,
         repeat: Option<Repeat>,
         give_up: Mono,
     },
@@ -80,7 +80,7 @@ impl ServerInvite {
         let Some(status) = response.status() else {
             return;
         };
-        let bytes = response.bytes().clone();
+        let bytes = Wire::from(response);
         match (&mut self.state, status) {
             (State::Proceeding { response }, 100..200) => {
                 *response = Some(bytes.clone());
