@@ -52,7 +52,7 @@ fn uac(status: u16, lines: &[(Name, &str)]) -> Dialog {
     Dialog::uac(&invite, &answer(&invite, status, "theirs", lines), flow(), CONTACT).unwrap()
 }
 
-fn lines<'a>(message: &'a Message, name: Name) -> Vec<&'a str> {
+fn lines(message: &Message, name: Name) -> Vec<&str> {
     message.headers(name).map(|value| std::str::from_utf8(value).unwrap()).collect()
 }
 
