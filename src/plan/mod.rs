@@ -4,7 +4,22 @@
 //! live calls, `route`, `[[test]]` rows, replay and simulation; `model::Plan::advance` walks on when a step has
 //! ended. Deliberately absent: reading files (a [`load::Files`] is handed in), clocks, and doing anything.
 
+pub mod advance;
+mod check;
+pub mod diagnose;
+pub mod emergency;
+pub mod explain;
+mod flow;
+mod lint;
+pub mod load;
 pub mod model;
+pub mod prompts;
+mod read_hotline;
+mod read_settings;
+mod read_tenant;
 pub mod route;
+pub mod rows;
 pub mod settings;
+mod source;
 pub mod step;
+mod words;

@@ -59,8 +59,10 @@ pub struct Tenant {
     pub calendar: Calendar,
     /// Working hours of departments.
     pub work_hours: WorkHours,
-    /// What is answered for a number the place does not know.
+    /// Whether a caller of a number the place does not know hears so before the 404.
     pub unknown_prompt: bool,
+    /// Numbers a notice of the place lists as its approved hotlines; empty = no list.
+    pub approved: Vec<Arc<str>>,
 }
 
 /// The key of a hotline within its place.
@@ -111,8 +113,12 @@ pub struct Hotline {
     pub transition: Option<Transition>,
     /// What happens after a cut-off.
     pub cutoff: Option<Cutoff>,
-    /// Where kept seats, a sub-centre or a merge target are reached.
+    /// Another hotline whose queue, skill and greeting serve it, instead of 12345's.
+    pub merged_into: Option<Arc<str>>,
+    /// Where kept seats or a sub-centre are reached.
     pub seat_route: Option<SeatRoute>,
+    /// Steps written out, instead of those of the mode.
+    pub steps: Vec<StepRule>,
     /// Where it is written.
     pub declared: Declared,
 }
@@ -170,6 +176,48 @@ pub enum AfterCutoff {
     AnnounceRelease,
     /// 404 after the prompt.
     Reject,
+}
+
+/// One step as written in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepRule {
+    /// Plays a prompt.
+    Announce {
+        /// Its name.
+        prompt: String,
+        /// In early media, because a refusal follows.
+        early: bool,
+    },
+    /// Waits in a queue.
+    Queue {
+        /// Its name.
+        name: QueueName,
+        /// A skill other than the hotline's.
+        skill: Option<SkillName>,
+        /// The longest wait.
+        max_wait: Option<Duration>,
+        /// A greeting other than the mode's.
+        greeting: Option<String>,
+    },
+    /// Rings somebody over trunks.
+    Dial {
+        /// In order.
+        targets: Vec<DialTarget>,
+        /// How long each rings.
+        ring: Duration,
+        /// Hours in which it is tried.
+        hours: When,
+        /// Played meanwhile.
+        prompt: Option<String>,
+    },
+    /// Refuses.
+    Reject {
+        /// SIP status.
+        status: u16,
+    },
+    /// Hangs up an answered call.
+    Release,
 }
 
 /// Where a department's seats or a sub-centre are.

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::base::hotline::CallerTrust;
+use crate::base::hotline::{CallerKind, CallerTrust};
 use crate::base::id::{TenantName, TrunkName};
-use crate::base::number::{AreaCode, CallerNumber};
-use crate::plan::model::{Declared, EmergencyLine, Hotline};
-use crate::plan::settings::CallSource;
-use crate::plan::step::{Cursor, Step};
+use crate::base::number::{AreaCode, CallerNumber, Candidate, dialled};
+use crate::plan::flow::{Flow, unknown_flow};
+use crate::plan::model::{Declared, EmergencyLine, Hotline, HotlineKey, HotlineStatus, Plan, Tenant};
+use crate::plan::settings::{CallSource, Trunk};
+use crate::plan::step::{Cursor, PlannedStep, Step, When};
 
 /// What an INVITE says, decoded; raw forms throughout.
 #[derive(Clone, Copy, Debug)]
@@ -93,4 +95,190 @@ pub trait Trace {
 
 impl Trace for () {
     fn rule(&mut self, _rule: &str, _declared: Option<&Declared>, _took: bool, _because: &dyn Fn() -> String) {}
+}
+
+/// What the dialled digits turned out to be.
+enum Match {
+    Emergency(Arc<EmergencyLine>, Candidate),
+    Hotline(Arc<Hotline>, Candidate),
+    Nothing,
+}
+
+impl Plan {
+    /// Decides a call. Total: every input has an answer; pure: the same input has the same answer.
+    #[must_use]
+    pub fn route(&self, facts: &Facts<'_>, wall: Timestamp, why: &mut impl Trace) -> Route {
+        let trunk = self.trunk(facts.trunk);
+        let tenant = trunk.and_then(|trunk| self.tenants.get(&trunk.tenant));
+        let local = trunk.and_then(|trunk| trunk.area).or(tenant.and_then(|tenant| tenant.area));
+        let caller = caller(facts, trunk.map(AsRef::as_ref), local);
+        let mut draft = Draft {
+            tenant: trunk.map_or_else(|| TenantName::new(""), |trunk| trunk.tenant.clone()),
+            facts,
+            caller,
+            source: trunk.map_or(CallSource::Public, |trunk| trunk.source),
+            wall,
+        };
+        let Some(tenant) = tenant else {
+            why.rule("trunk", None, true, &|| format!("trunk `{}` leads to no place", facts.trunk));
+            return draft.unknown(None, None);
+        };
+        draft.tenant = tenant.name.clone();
+        let extra = trunk.map_or(0, |trunk| trunk.priority);
+        let found = tenant.find(facts.dialled, local, why);
+        let forwarded = || tenant.forwarded(facts, local);
+        match found {
+            Match::Emergency(line, reading) => {
+                why.rule("emergency", None, true, &|| format!("{} goes straight through", line.number));
+                draft.emergency(line, &reading)
+            }
+            Match::Hotline(hotline, reading) if hotline.mode.is_none() && hotline.status == HotlineStatus::Open => {
+                // 12345 itself: a department may have forwarded its own number to it.
+                match forwarded() {
+                    Some((first, raw)) => {
+                        why.rule("forwarded", Some(&first.declared), true, &|| format!("forwarded from {raw}"));
+                        draft.hotline(tenant, first, &reading, Some(raw), extra, why)
+                    }
+                    None => draft.hotline(tenant, hotline, &reading, None, extra, why),
+                }
+            }
+            Match::Hotline(hotline, reading) => draft.hotline(tenant, hotline, &reading, None, extra, why),
+            Match::Nothing => match forwarded() {
+                Some((first, raw)) => {
+                    why.rule("forwarded", Some(&first.declared), true, &|| {
+                        format!("the number dialled is hidden, it was forwarded from {raw}")
+                    });
+                    let reading = Candidate { area: first.area, number: first.number.to_string(), sure: true };
+                    draft.hotline(tenant, first, &reading, Some(raw), extra, why)
+                }
+                None => {
+                    why.rule("unknown", None, true, &|| format!("`{}` knows no such number", tenant.name));
+                    draft.unknown(Some(tenant), local)
+                }
+            },
+        }
+    }
+}
+
+impl Tenant {
+    /// Looks every reading up whole: emergencies first in forms with one reading, then hotlines, then emergencies in
+    /// forms that could have been something else.
+    fn find(&self, raw: &str, local: Option<AreaCode>, why: &mut impl Trace) -> Match {
+        let readings = dialled(raw, local);
+        let emergency = |sure: bool| {
+            readings.iter().filter(|reading| reading.sure == sure).find_map(|reading| {
+                self.emergency_line(reading).map(|line| Match::Emergency(Arc::clone(line), reading.clone()))
+            })
+        };
+        if let Some(found) = emergency(true) {
+            return found;
+        }
+        for reading in &readings {
+            let found = self.hotline_for(reading);
+            let declared = found.map(|hotline| &hotline.declared);
+            why.rule("number", declared, found.is_some(), &|| match (found, reading.area) {
+                (Some(hotline), _) => format!("{} is {}", reading.number, hotline.name),
+                (None, Some(area)) => format!("no entry for {} in area {area}", reading.number),
+                (None, None) => format!("no entry for {} without an area", reading.number),
+            });
+            if let Some(hotline) = found {
+                return Match::Hotline(Arc::clone(hotline), reading.clone());
+            }
+        }
+        emergency(false).unwrap_or(Match::Nothing)
+    }
+
+    fn hotline_for(&self, reading: &Candidate) -> Option<&Arc<Hotline>> {
+        self.hotlines.get(&HotlineKey { area: reading.area, number: Arc::from(reading.number.as_str()) })
+    }
+
+    /// The hotline a forwarded call was first dialled to, from Diversion and History-Info; never 12345 itself.
+    fn forwarded<'f>(&self, facts: &Facts<'f>, local: Option<AreaCode>) -> Option<(Arc<Hotline>, &'f str)> {
+        facts.diverted.iter().find_map(|raw| {
+            let readings = dialled(raw, local);
+            let found = readings.iter().find_map(|reading| self.hotline_for(reading));
+            found.filter(|hotline| hotline.mode.is_some()).map(|hotline| (Arc::clone(hotline), *raw))
+        })
+    }
+}
+
+/// P-Asserted-Identity of a trusted trunk, then From.
+fn caller(facts: &Facts<'_>, trunk: Option<&Trunk>, local: Option<AreaCode>) -> Caller {
+    let known = |raw: &str| Some(CallerNumber::read(raw, local)).filter(|number| number.kind != CallerKind::Hidden);
+    let asserted =
+        facts.asserted.iter().filter(|_| trunk.is_some_and(|trunk| trunk.trusted)).find_map(|raw| known(raw));
+    let from = facts.from.map(|raw| CallerNumber::read(raw, local)).unwrap_or_default();
+    let (number, trust) = match asserted {
+        Some(number) => (number, CallerTrust::Asserted),
+        None if from.kind == CallerKind::Hidden => (from, CallerTrust::Anonymous),
+        None => (from, CallerTrust::From),
+    };
+    Caller { number, trust, private: facts.private }
+}
+
+/// A route before its target is known.
+struct Draft<'f> {
+    tenant: TenantName,
+    facts: &'f Facts<'f>,
+    caller: Caller,
+    source: CallSource,
+    wall: Timestamp,
+}
+
+impl Draft<'_> {
+    fn route(
+        self,
+        number: String,
+        area: Option<AreaCode>,
+        verdict: Verdict,
+        steps: Vec<PlannedStep>,
+        place: Option<&Tenant>,
+    ) -> Route {
+        let mut cursor = Cursor { tenant: self.tenant.clone(), steps, at: 0, invited: self.wall };
+        cursor.skip_closed(place, self.wall);
+        // A list whose every step is closed at this hour still has an answer.
+        let first = cursor.current().cloned().unwrap_or(Step::Reject { status: 480, q850: Some(19) });
+        Route {
+            tenant: self.tenant,
+            dialled_raw: self.facts.dialled.to_owned(),
+            number,
+            area,
+            caller: self.caller,
+            diverted_from: None,
+            source: self.source,
+            hotline: None,
+            verdict,
+            first,
+            cursor,
+        }
+    }
+
+    fn emergency(self, line: Arc<EmergencyLine>, reading: &Candidate) -> Route {
+        let steps = vec![PlannedStep { step: Step::Dial(line.dial()), when: When::Always }];
+        self.route(line.number.clone(), reading.area, Verdict::Emergency(line), steps, None)
+    }
+
+    fn unknown(self, place: Option<&Tenant>, local: Option<AreaCode>) -> Route {
+        let plainest = dialled(self.facts.dialled, local).into_iter().next();
+        let (number, area) = plainest.map_or_else(|| (String::new(), None), |found| (found.number, found.area));
+        self.route(number, area, Verdict::Unknown, unknown_flow(place), place)
+    }
+
+    fn hotline(
+        self,
+        place: &Tenant,
+        hotline: Arc<Hotline>,
+        reading: &Candidate,
+        forwarded: Option<&str>,
+        extra_priority: u8,
+        why: &mut impl Trace,
+    ) -> Route {
+        let flow = Flow { place, hotline: &hotline, wall: self.wall, forwarded: forwarded.is_some(), extra_priority };
+        let (verdict, steps) = flow.build(why);
+        let area = hotline.area.or(reading.area);
+        let mut route = self.route(hotline.number.to_string(), area, verdict, steps, Some(place));
+        route.diverted_from = forwarded.map(str::to_owned);
+        route.hotline = Some(hotline);
+        route
+    }
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::flow::{Side, Transport};
-use crate::base::id::{AgentId, QueueName, SkillName, TenantName, TrunkName};
+use crate::base::id::{AgentId, QueueId, SkillName, TenantName, TrunkName};
 use crate::base::number::AreaCode;
 use crate::base::secret::Secret;
+use crate::plan::model::Declared;
 
 /// Everything the engine is configured with, beside the places' dialplans.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub data_dir: String,
     /// The directory of dialplan files.
     pub dialplans: String,
+    /// Dialplan files that extend a place (`[tenant] extends`) and are loaded: `["demo"]`.
+    pub overlays: Vec<String>,
     /// The directory of prompt recordings; `prompts/<tenant>/<clip>.wav` wins over `prompts/<clip>.wav`.
     pub prompts: String,
     /// SIP on both sides.
@@ -133,6 +136,8 @@ pub struct Trunk {
     pub source: CallSource,
     /// Added to the priority of its calls.
     pub priority: u8,
+    /// Where it is written.
+    pub declared: Declared,
 }
 
 /// A source address or network by which a trunk is known.
@@ -182,14 +187,16 @@ pub struct Agent {
     pub tenant: TenantName,
     /// How the phone proves itself.
     pub credential: Credential,
-    /// Queues signed in to by default.
-    pub queues: Vec<QueueName>,
+    /// Queues signed in to by default; an agent may serve queues of other places too.
+    pub queues: Vec<QueueId>,
     /// Skills with level 1–10, 10 the best.
     pub skills: BTreeMap<SkillName, u8>,
     /// What kind of seat it is; only voice seats get calls.
     pub role: AgentRole,
     /// Overrides the queue's wrap-up.
     pub wrap_up: Option<Duration>,
+    /// Where it is written.
+    pub declared: Declared,
 }
 
 /// A password or its MD5 digest HA1.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::base::id::{QueueId, SkillName, TrunkName};
+use crate::base::id::{QueueId, SkillName, TenantName, TrunkName};
 
 /// Something spoken: the whole text, and the recordings that make it up in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -150,6 +150,8 @@ pub enum OverflowReason {
 /// The rest of a call's plan. Self-contained: a reload does not change it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
+    /// The place, for its hours.
+    pub(super) tenant: TenantName,
     /// All steps, in order.
     pub(super) steps: Vec<PlannedStep>,
     /// The step in hand.
