@@ -3,5 +3,6 @@
 //! Ticket, call record and figures are folds over [`call::CallEvent`]; nothing else tells them anything, so a replay
 //! of the journal rebuilds them byte for byte. Deliberately absent: SIP messages; an event stores codes and numbers.
 
+pub mod agent;
 pub mod call;
 pub mod reason;
