@@ -1,0 +1,160 @@
+//! What the ACD is configured with: queues with their rules, agents with their skills.
+//!
+//! A value without behaviour: the plan is mapped to it, tests and `simulate` write it down by hand. Deliberately
+//! absent: files and their faults (`plan`), and everything that changes while calls run ([`super::agent`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::id::{AgentId, QueueId, SkillName, TenantName};
+
+/// All queues and agents, of all places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcdDirectory {
+    /// Queues and their rules.
+    pub queues: BTreeMap<QueueId, QueueRule>,
+    /// Agents.
+    pub agents: BTreeMap<AgentId, AgentEntry>,
+}
+
+impl AcdDirectory {
+    /// Puts queues and agents together.
+    #[must_use]
+    pub fn new(
+        queues: impl IntoIterator<Item = (QueueId, QueueRule)>,
+        agents: impl IntoIterator<Item = (AgentId, AgentEntry)>,
+    ) -> Self {
+        Self { queues: queues.into_iter().collect(), agents: agents.into_iter().collect() }
+    }
+}
+
+/// How one queue behaves. The defaults are `contract.md` §2's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueueRule {
+    /// How long an agent is rung.
+    pub ring: Duration,
+    /// Wrap-up after a talk; zero = none. The agent may end it early.
+    pub wrap_up: Duration,
+    /// Most callers waiting at once; callers who come back (`head`) are let in beyond it.
+    pub size: u32,
+    /// Longest wait, counted from joining this queue; `None` = no bound.
+    pub max_wait: Option<Duration>,
+    /// Offers an agent may let ring out in a row before he goes not ready; 0 = any number.
+    pub ring_no_answer: u8,
+    /// After how long an agent who went not ready that way returns by himself.
+    pub ring_no_answer_rest: Duration,
+    /// One more priority for each this long a caller has waited; at least one second.
+    pub age_step: Duration,
+    /// After how long in this queue required skills count as preferred; `None` = never.
+    pub skill_relax: Option<Duration>,
+    /// What to do while nobody is signed in.
+    pub no_agent: NoAgentPolicy,
+    /// Which free agent is offered a call.
+    pub strategy: Strategy,
+}
+
+impl Default for QueueRule {
+    fn default() -> Self {
+        Self {
+            ring: Duration::from_secs(20),
+            wrap_up: Duration::from_secs(10),
+            size: 1_000,
+            max_wait: None,
+            ring_no_answer: 1,
+            ring_no_answer_rest: Duration::from_secs(30),
+            age_step: Duration::from_secs(60),
+            skill_relax: None,
+            no_agent: NoAgentPolicy::default(),
+            strategy: Strategy::default(),
+        }
+    }
+}
+
+/// What becomes of callers while no agent of the queue is signed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoAgentPolicy {
+    /// Callers join and wait.
+    #[default]
+    Join,
+    /// New callers overflow, those already waiting stay.
+    Stay,
+    /// New callers overflow, and those waiting overflow when the last agent signs out.
+    Leave,
+}
+
+/// Which of the free, suitable agents is offered a call. In all of them the smallest shortfall of preferred skills
+/// goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Who has been idle longest.
+    #[default]
+    LongestIdle,
+    /// Who has the highest levels of the skills asked for, then longest idle.
+    BestSkill,
+    /// Who took the fewest queue calls since signing in, then longest idle.
+    FewestCalls,
+    /// Whose last offer lies farthest back.
+    RoundRobin,
+    /// Who was busy for the least share of the time since signing in, as it stood when he became free.
+    LeastOccupied,
+    /// Always in the order of agent ids.
+    Ordered,
+    /// Up to `cap` agents at once, longest idle first; the first who answers wins.
+    RingAll {
+        /// Most phones ringing for one wait; at least one.
+        cap: u16,
+    },
+}
+
+impl Strategy {
+    /// How many agents may ring for one wait at once.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        match self {
+            Self::RingAll { cap: 0 } => 1,
+            Self::RingAll { cap } => cap as usize,
+            Self::LongestIdle
+            | Self::BestSkill
+            | Self::FewestCalls
+            | Self::RoundRobin
+            | Self::LeastOccupied
+            | Self::Ordered => 1,
+        }
+    }
+}
+
+/// One agent, as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AgentEntry {
+    /// The place.
+    pub tenant: TenantName,
+    /// Queues served, all of them in one global order of callers.
+    pub queues: BTreeSet<QueueId>,
+    /// Skills with level 1–10, 10 the best.
+    pub skills: BTreeMap<SkillName, u8>,
+    /// Whether the seat's role takes calls at all; others are never offered one.
+    pub takes_calls: bool,
+    /// Overrides the queue's wrap-up.
+    pub wrap_up: Option<Duration>,
+    /// Whether the phone's registration takes an agent who chose nothing yet from signed-out to ready.
+    pub sign_in_on_register: bool,
+}
+
+impl AgentEntry {
+    /// An agent of one place who serves these queues, has no skills and signs in by registering.
+    #[must_use]
+    pub fn new(tenant: TenantName, queues: impl IntoIterator<Item = QueueId>) -> Self {
+        Self {
+            tenant,
+            queues: queues.into_iter().collect(),
+            skills: BTreeMap::new(),
+            takes_calls: true,
+            wrap_up: None,
+            sign_in_on_register: true,
+        }
+    }
+}
