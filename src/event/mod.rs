@@ -6,3 +6,5 @@
 pub mod agent;
 pub mod call;
 pub mod reason;
+pub mod span;
+pub mod ticket;
