@@ -42,7 +42,7 @@ impl Ulid {
         ((self.0 >> RANDOM_BITS) & ((1 << TENANT_BITS) - 1)) as u16
     }
 
-    /// The id with these raw bits.
+    /// The id with these raw bits, as [`Self::bits`] gave them.
     #[must_use]
     pub const fn from_bits(bits: u128) -> Self {
         Self(bits)
