@@ -1,1 +1,3 @@
 //! Sockets, clocks, threads, files.
+
+pub mod store;

@@ -78,6 +78,12 @@ impl TicketFold {
         &self.document
     }
 
+    /// The document, without the fold around it.
+    #[must_use]
+    pub fn into_document(self) -> Ticket {
+        self.document
+    }
+
     /// The number of the last published event; 0 before the first.
     #[must_use]
     pub const fn seq(&self) -> u64 {
@@ -88,6 +94,12 @@ impl TicketFold {
     #[must_use]
     pub const fn journal_seq(&self) -> u64 {
         self.journal_seq
+    }
+
+    /// The call and the place, once an event was seen.
+    #[must_use]
+    pub fn identity(&self) -> Option<(CallId, &TenantName)> {
+        self.identity.as_ref().map(|identity| (identity.call, &identity.tenant))
     }
 
     /// How the call's time divides.
