@@ -1,3 +1,4 @@
 //! Sockets, clocks, threads, files.
 
 pub mod store;
+pub mod webhook;

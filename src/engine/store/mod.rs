@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -145,13 +145,14 @@ enum Job {
     Redrive { which: Redrive, at: Timestamp, reply: Reply<usize> },
     CloseOrphans { at: Timestamp, reply: Reply<usize> },
     Amend { ticket: TicketId, at: Timestamp, what: Box<Happening>, reply: Reply<bool> },
-    MaxBytes(Option<u64>),
 }
 
 struct Shared {
     queue: Queue<Job>,
     rooms: AtomicUsize,
     calls_max: usize,
+    /// `u64::MAX` is no bound.
+    max_bytes: AtomicU64,
     clock: Arc<dyn Fn() -> Now + Send + Sync>,
     watch: Box<dyn Fn(StoreNews) + Send + Sync>,
 }
@@ -199,7 +200,6 @@ impl Store {
     ) -> Result<Self, StoreFault> {
         let lock = lock_dir(&settings.dir)?;
         let mut connection = schema::open_writer(&settings.dir, clock().wall.as_millisecond())?;
-        writer::limit_size(&connection, settings.max_bytes)?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let endpoints = outbox::register(&tx, &settings.endpoints)?;
         let alive_at: i64 = tx.query_row("SELECT value FROM meta WHERE key = 'alive_at'", [], |row| row.get(0))?;
@@ -210,6 +210,7 @@ impl Store {
             queue: Queue::new(EVENTS_PER_CALL.saturating_mul(settings.calls_max.saturating_add(EXTRA_ROOMS))),
             rooms: AtomicUsize::new(0),
             calls_max: settings.calls_max,
+            max_bytes: AtomicU64::new(settings.max_bytes.unwrap_or(u64::MAX)),
             clock,
             watch: Box::new(watch),
         });
@@ -219,6 +220,7 @@ impl Store {
             connection,
             endpoints,
             folds: Folds::default(),
+            max_bytes: u64::MAX,
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || writer.run());
         let thread = thread.map_err(|source| StoreFault::Directory { dir: settings.dir, source })?;
@@ -296,9 +298,9 @@ impl Store {
         self.put(Job::Redrive { which, at, reply: Box::new(reply) })
     }
 
-    /// Sets the largest the file may grow, bytes.
-    pub fn set_max_bytes(&self, bytes: Option<u64>) -> bool {
-        self.put(Job::MaxBytes(bytes))
+    /// Sets the largest the file may grow, bytes; the next transaction, or the next try of one, obeys it.
+    pub fn set_max_bytes(&self, bytes: Option<u64>) {
+        self.shared.max_bytes.store(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Writes what is queued and ends the writer. When the disk does not work it is given a few tries.

@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -20,6 +21,8 @@ use super::{Job, Shared, StoreNews, Stored, outbox, schema};
 use crate::base::id::CallId;
 
 const BATCH_MAX: usize = 512;
+/// The most pages a file of SQLite can have: no bound.
+const PAGES_MAX: u64 = 4_294_967_294;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often a batch is tried again once the store is being closed.
@@ -31,6 +34,8 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) endpoints: Vec<i64>,
     pub(super) folds: Folds,
+    /// The bound the connection obeys.
+    pub(super) max_bytes: u64,
 }
 
 /// What a job came to, told once its transaction is committed.
@@ -103,15 +108,13 @@ impl Writer {
 
     fn reopen(&mut self) {
         match schema::open_writer(&self.dir, 0) {
-            Ok(connection) => self.connection = connection,
+            Ok(connection) => (self.connection, self.max_bytes) = (connection, u64::MAX),
             Err(fault) => tracing::error!(%fault, "the store cannot be opened again"),
         }
     }
 
     fn transact(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Outcome>> {
-        if let Some(Job::MaxBytes(bytes)) = batch.iter().rev().find(|job| matches!(job, Job::MaxBytes(_))) {
-            limit_size(&self.connection, *bytes)?;
-        }
+        self.obey_bound()?;
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
@@ -134,7 +137,6 @@ impl Writer {
                 Job::Amend { ticket, at, what, .. } => {
                     Outcome::Known(self.folds.amend(&tx, *ticket, *at, what, &self.endpoints)?)
                 }
-                Job::MaxBytes(_) => Outcome::Done,
             });
         }
         self.folds.flush(&tx)?;
@@ -142,6 +144,19 @@ impl Writer {
         tx.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'alive_at'")?.execute([now])?;
         tx.commit()?;
         Ok(outcomes)
+    }
+
+    /// Bounds the file; beyond it writing fails as on a full disk.
+    fn obey_bound(&mut self) -> rusqlite::Result<()> {
+        let bytes = self.shared.max_bytes.load(Ordering::Relaxed);
+        if bytes == self.max_bytes {
+            return Ok(());
+        }
+        let page: u64 = self.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+        let pages = (bytes / page.max(1)).clamp(1, PAGES_MAX);
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        self.max_bytes = bytes;
+        Ok(())
     }
 
     fn answer(&self, job: Job, outcome: Outcome) {
@@ -187,12 +202,4 @@ fn is_of_the_disk(fault: &rusqlite::Error) -> bool {
                 | ErrorCode::FileLockingProtocolFailed
         )
     )
-}
-
-/// Bounds the file; beyond it writing fails as on a full disk.
-pub(super) fn limit_size(connection: &Connection, bytes: Option<u64>) -> rusqlite::Result<()> {
-    let page: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-    // SQLite's own largest count of pages stands for "no bound".
-    let pages = bytes.map_or(4_294_967_294, |bytes| (bytes / page.max(1)).max(1));
-    connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
 }
