@@ -77,7 +77,7 @@ impl EndReason {
             486 | 600 => Self::Busy,
             487 => Self::Abandoned,
             488 | 606 | 415 => Self::NoCodec,
-            502 | 503 | 504 => Self::Unreachable,
+            502..=504 => Self::Unreachable,
             603 => Self::Declined,
             other => Self::Failed(other),
         }

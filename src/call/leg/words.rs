@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::words::Target;
 use crate::event::reason::EndReason;
-use crate::rtp::command::{LocalMedia, RemoteMedia};
+use crate::rtp::command::{Codec, LocalMedia, RemoteMedia};
 
 /// Who is shown to the callee of an outgoing leg, and what else its INVITE carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Outgoing {
 pub enum LegAction {
     /// Our ports are known (from the media worker). Comes before `Invite`, `Early` and `Answer`.
     Local(Box<LocalMedia>),
+    /// The codec the other leg speaks; chosen where both can, so that nothing is converted.
+    Prefer(Codec),
     /// Outgoing: send the INVITE with our offer.
     Invite(Box<Outgoing>),
     /// Incoming: 180.
