@@ -158,6 +158,8 @@ pub enum CallInput {
     Consult {
         /// The agent.
         agent: AgentId,
+        /// The number dialled: the Request-URI's user part.
+        dialled: Arc<str>,
         /// The INVITE, authenticated.
         invite: Box<Arrived>,
     },
