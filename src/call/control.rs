@@ -469,11 +469,6 @@ impl Control {
         self.mints.transfer
     }
 
-    /// The name the next incoming leg of this call will have.
-    pub(super) const fn mint_incoming(&mut self) -> LegId {
-        LegId(self.mint_leg())
-    }
-
     /// All legs.
     #[must_use]
     pub const fn legs(&self) -> &Legs {

@@ -116,8 +116,7 @@ impl Call {
             CallInput::Sip(leg, arrived) => {
                 self.with_leg(leg, &mut told, out, |leg, reported| leg.on_sip(now, terms.legs, &arrived, reported));
             }
-            CallInput::Consult { agent, dialled, invite } => {
-                let leg = self.control.mint_incoming();
+            CallInput::Consult { leg, agent, dialled, invite } => {
                 let mut reported = Vec::new();
                 let names = names(&self.control.identity, terms, leg);
                 self.legs.push((leg, Leg::incoming(now, &names, terms.legs, &invite, &mut reported)));

@@ -18,6 +18,9 @@ use crate::event::reason::EndReason;
 use crate::rtp::command::{MediaCommand, MediaReport};
 use crate::sip::message::Message;
 
+/// The first name of a leg that the switch gives; a call mints its own below.
+pub const FIRST_CONSULT: LegId = LegId(0x8000);
+
 /// A message as it came in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Arrived {
@@ -156,6 +159,9 @@ pub enum CallInput {
     Sip(LegId, Box<Arrived>),
     /// An INVITE of an agent who has a live leg in this call: a consult leg (`design`: attended transfer in one task).
     Consult {
+        /// The leg to be made; the switch names legs that begin outside the call from [`FIRST_CONSULT`] on, so that
+        /// repetitions and CANCEL of the INVITE find it.
+        leg: LegId,
         /// The agent.
         agent: AgentId,
         /// The number dialled: the Request-URI's user part.
