@@ -1,1 +1,310 @@
-//! Whose packet is this; registrations, trunks, admission.
+//! Whose packet is this: routes every message to its leg, answers what belongs to no call, and lets new calls in.
+//!
+//! | a message | goes |
+//! |---|---|
+//! | response | by the branch we minted, to its leg |
+//! | request with a To-tag | by the tag we minted, to its leg; unknown: 481 (ACK: silence) |
+//! | repeated INVITE, CANCEL, ACK without a tag of ours | by the key of the INVITE |
+//! | INVITE from a trunk | plan, admission, a new call; unknown source: 403 |
+//! | INVITE from an agent | digest; in a talk: a consult leg of that call |
+//! | REGISTER | digest, bindings ([`desk`]) |
+//! | OPTIONS | 200 |
+//! | anything else outside a call | 405 or 481 |
+//!
+//! Nothing that is refused here leaves state behind. Deliberately absent: sockets; trunk probing; an agent's calls to
+//! the outside. RFC 3261 §8.2, §10.3, §11, §17.2.3; RFC 3891.
+//!
+//! | limit | value |
+//! |---|---|
+//! | answered REGISTERs remembered for repetitions | 8,192, oldest forgotten first |
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::acd::words::{AcdInput, LineState};
+use crate::base::flow::{Flow, FlowId, Side};
+use crate::base::id::{AgentId, CallId, LegId, TenantName, Ulid};
+use crate::base::now::{Mono, Now};
+use crate::call::words::{Arrived, CallInput};
+use crate::plan::model::Plan;
+use crate::rtp::command::MediaLeg;
+use crate::sip::message::{Message, Method, Name, stateless_tag};
+use crate::sip::print::Draft;
+use crate::sip::token::TokenKey;
+use crate::sip::transaction::key::TxKey;
+use crate::switch::admission::Admission;
+use crate::switch::calls::Calls;
+use crate::switch::desk::Desk;
+use crate::switch::words::{Counted, SwitchEffect};
+
+pub mod admission;
+pub mod calls;
+pub mod desk;
+mod find;
+mod incoming;
+pub mod words;
+
+/// Extensions a request may require of us; `100rel` is not among them until PRACK exists.
+const SUPPORTED: &[&str] = &["replaces", "timer"];
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, NOTIFY, INFO";
+
+/// The engine's secrets and its beginning randomness; all come in as values.
+#[derive(Clone)]
+pub struct Secrets {
+    /// Signs tags and branches.
+    pub tokens: TokenKey,
+    /// Signs digest nonces.
+    pub nonces: [u8; 32],
+    /// Seeds call ids.
+    pub seed: u64,
+}
+
+/// The switch.
+pub struct Switch {
+    plan: Arc<Plan>,
+    tokens: TokenKey,
+    product: String,
+    random: u64,
+    calls: Calls,
+    desk: Desk,
+    admission: Admission,
+    resolved: BTreeMap<String, Vec<SocketAddr>>,
+}
+
+impl Switch {
+    /// A switch with nothing in it yet.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, secrets: &Secrets, product: &str) -> Self {
+        let desk = Desk::new(&plan.settings, secrets.nonces);
+        let admission = Admission::new(plan.settings.limits.calls_max);
+        Self {
+            plan,
+            tokens: secrets.tokens,
+            product: product.to_owned(),
+            random: secrets.seed,
+            calls: Calls::default(),
+            desk,
+            admission,
+            resolved: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a datagram, or one framed message of a stream.
+    pub fn receive(&mut self, now: Now, flow: Flow, bytes: Bytes, out: &mut Vec<SwitchEffect>) {
+        let parsed = if flow.transport.is_reliable() { Message::framed(bytes) } else { Message::datagram(bytes) };
+        let message = match parsed {
+            Ok(message) => message,
+            Err(malformed) => {
+                out.push(SwitchEffect::Count(Counted::Malformed));
+                out.extend(malformed.response_bytes().map(|bytes| SwitchEffect::Transmit(flow, bytes)));
+                return;
+            }
+        };
+        match message.method().cloned() {
+            None => self.on_response(message, flow, out),
+            Some(method) => self.on_request(now, &method, Arrived { message, flow }, out),
+        }
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, flow: FlowId, out: &mut Vec<SwitchEffect>) {
+        self.desk.closed(flow, out);
+    }
+
+    /// A call is over; a call that did not end whole leaves nothing of itself here either.
+    pub fn call_over(&mut self, call: CallId) {
+        self.calls.remove(call);
+        self.admission.leave(call);
+    }
+
+    /// An agent's leg changed, as its call said.
+    pub fn note_line(&mut self, agent: AgentId, leg: MediaLeg, state: LineState) {
+        self.calls.note_line(agent, leg, state);
+    }
+
+    /// A new plan is in force.
+    pub fn replan(&mut self, plan: Arc<Plan>) {
+        self.admission.set_most(plan.settings.limits.calls_max);
+        self.plan = plan;
+    }
+
+    /// Addresses of a trunk's host name, found by the engine.
+    pub fn resolved(&mut self, host: &str, addresses: Vec<SocketAddr>) {
+        self.resolved.insert(host.to_owned(), addresses);
+    }
+
+    /// From now on only emergency calls are let in.
+    pub const fn drain(&mut self) {
+        self.admission.drain();
+    }
+
+    /// Whether the journal can take more calls.
+    pub const fn set_journal_full(&mut self, full: bool) {
+        self.admission.set_journal_full(full);
+    }
+
+    /// Acts on whatever is due.
+    pub fn on_deadline(&mut self, now: Now, out: &mut Vec<SwitchEffect>) {
+        self.desk.on_deadline(now, out);
+    }
+
+    /// When to wake.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Mono> {
+        self.desk.deadline()
+    }
+
+    /// The registrations.
+    #[must_use]
+    pub const fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// The live calls.
+    #[must_use]
+    pub const fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Who is let in.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The plan in force.
+    #[must_use]
+    pub const fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    fn on_response(&self, message: Message, flow: Flow, out: &mut Vec<SwitchEffect>) {
+        let named = message.via().branch().and_then(|branch| self.tokens.read_branch(branch));
+        match named.filter(|(call, _)| self.calls.is_live(*call)) {
+            Some((call, leg)) => deliver(call, leg, Arrived { message, flow }, out),
+            None => out.push(SwitchEffect::Count(Counted::Stray)),
+        }
+    }
+
+    fn on_request(&mut self, now: Now, method: &Method, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
+        if let Err(refusal) = arrived.message.check_request() {
+            out.push(SwitchEffect::Count(Counted::Malformed));
+            return self.refuse(&arrived, refusal.status, Some(&refusal.phrase), &[], out);
+        }
+        if arrived.message.to_tag().is_some() {
+            return self.on_tagged(method, arrived, out);
+        }
+        let Some(key) = TxKey::of(&arrived.message) else { return };
+        let about = if matches!(method, Method::Cancel | Method::Ack) { key.of_invite() } else { key.clone() };
+        if let Some(leg) = self.calls.by_invite(&about) {
+            return deliver(leg.call, leg.leg, arrived, out);
+        }
+        match method {
+            Method::Ack => out.push(SwitchEffect::Count(Counted::Stray)),
+            Method::Cancel => {
+                out.push(SwitchEffect::Count(Counted::Stray));
+                self.refuse(&arrived, 481, None, &[], out);
+            }
+            Method::Invite => self.on_invite(now, key, arrived, out),
+            Method::Register => self.on_register(now, key, &arrived, out),
+            Method::Options => self.on_options(&arrived, out),
+            Method::Bye | Method::Info | Method::Notify | Method::Refer => {
+                self.refuse(&arrived, 481, None, &[], out);
+            }
+            Method::Prack | Method::Update | Method::Subscribe | Method::Message | Method::Publish => {
+                self.refuse(&arrived, 405, None, &[(Name::Allow, ALLOW)], out)
+            }
+            Method::Other(_) => self.refuse(&arrived, 501, None, &[(Name::Allow, ALLOW)], out),
+        }
+    }
+
+    fn on_tagged(&self, method: &Method, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
+        let named = arrived.message.to_tag().and_then(|tag| self.tokens.read_tag(tag));
+        match named.filter(|(call, _)| self.calls.is_live(*call)) {
+            Some((call, leg)) => deliver(call, leg, arrived, out),
+            None => {
+                out.push(SwitchEffect::Count(Counted::Stray));
+                if *method != Method::Ack {
+                    self.refuse(&arrived, 481, None, &[], out);
+                }
+            }
+        }
+    }
+
+    fn on_options(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) {
+        let known = arrived.flow.side == Side::Agent || self.plan.settings.trunk_for(arrived.flow.remote).is_some();
+        let status = if known { 200 } else { 403 };
+        self.refuse(arrived, status, None, &[(Name::Allow, ALLOW), (Name::Accept, "application/sdp")], out);
+    }
+
+    fn on_register(&mut self, now: Now, key: TxKey, arrived: &Arrived, out: &mut Vec<SwitchEffect>) {
+        if arrived.flow.side != Side::Agent {
+            out.push(SwitchEffect::Count(Counted::UnknownSource));
+            return self.refuse(arrived, 403, None, &[], out);
+        }
+        if !self.require(arrived, out) {
+            return;
+        }
+        self.desk.register(now, &self.plan.settings, &self.product, key, arrived, out);
+    }
+
+    /// Answers 420 when the request requires what we have not.
+    fn require(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
+        match arrived.message.check_extensions(SUPPORTED) {
+            Ok(()) => true,
+            Err((refusal, unsupported)) => {
+                let list = unsupported.join(", ");
+                self.refuse(arrived, refusal.status, None, &[(Name::Unsupported, &list)], out);
+                false
+            }
+        }
+    }
+
+    /// A final answer that keeps no state: a repeated request draws it again.
+    fn refuse(
+        &self,
+        arrived: &Arrived,
+        status: u16,
+        phrase: Option<&str>,
+        headers: &[(Name, &str)],
+        out: &mut Vec<SwitchEffect>,
+    ) {
+        if arrived.message.is(&Method::Ack) {
+            return;
+        }
+        let mut draft = Draft::response(&arrived.message, status, phrase)
+            .via_source(arrived.flow.remote)
+            .to_tag(stateless_tag(&arrived.message).as_bytes())
+            .header(Name::Server, &self.product);
+        for (name, value) in headers {
+            draft = draft.header(*name, value);
+        }
+        out.push(SwitchEffect::Transmit(arrived.flow, draft.finish().bytes().clone()));
+    }
+
+    /// The next random number (SplitMix64): ids need to differ, not to be secret.
+    const fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn mint(&mut self, now: Now, tenant: &TenantName) -> Ulid {
+        let random = self.draw();
+        Ulid::compose(now.wall, self.plan.settings.node, tenant, random)
+    }
+}
+
+fn deliver(call: CallId, leg: LegId, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
+    out.push(SwitchEffect::Deliver(call, CallInput::Sip(leg, Box::new(arrived))));
+}
+
+/// What the ACD hears of a phone.
+fn reachable(agent: AgentId, is: bool) -> SwitchEffect {
+    SwitchEffect::Acd(AcdInput::Reachable(agent, is))
+}

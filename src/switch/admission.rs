@@ -1,0 +1,223 @@
+//! Who may begin a call now: caps of trunks and of the engine, and drain.
+//!
+//! Overload is answered 503 with Retry-After before any state exists; an emergency number passes every cap, also
+//! while draining (`contract.md` §4; `design` idea 9). Calls per second are counted in a window of one second by the
+//! monotonic clock. Deliberately absent: who the source is (`trunk`), media ports (the worker refuses them itself).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::base::id::{CallId, TrunkName};
+use crate::base::now::{Mono, Now};
+
+/// What a refused caller is told to wait.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Caps of one trunk; zero is no cap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Calls at once.
+    pub calls: u32,
+    /// New calls a second.
+    pub calls_per_second: u32,
+}
+
+/// Why a call may not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refused {
+    /// The trunk carries as many calls as it may.
+    TrunkCalls,
+    /// The trunk begins more calls a second than it may.
+    TrunkRate,
+    /// The engine carries as many calls as it may.
+    EngineCalls,
+    /// The journal has no room, or the disk bound is near.
+    Journal,
+    /// The engine drains.
+    Draining,
+}
+
+impl Refused {
+    /// The label in figures.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::TrunkCalls => "trunk_calls",
+            Self::TrunkRate => "trunk_rate",
+            Self::EngineCalls => "engine_calls",
+            Self::Journal => "journal",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    live: u32,
+    begun: VecDeque<Mono>,
+}
+
+/// The live calls, by trunk.
+#[derive(Debug, Default)]
+pub struct Admission {
+    lanes: BTreeMap<TrunkName, Lane>,
+    calls: BTreeMap<CallId, Option<TrunkName>>,
+    most: u32,
+    draining: bool,
+    journal_full: bool,
+}
+
+impl Admission {
+    /// Nobody yet; at most `most` calls at once.
+    #[must_use]
+    pub fn new(most: u32) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// Changes the engine's own cap.
+    pub const fn set_most(&mut self, most: u32) {
+        self.most = most;
+    }
+
+    /// From now on only emergency calls begin.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether only emergency calls begin.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether the journal can take another call.
+    pub const fn set_journal_full(&mut self, full: bool) {
+        self.journal_full = full;
+    }
+
+    /// Lets a call in or says why not. Emergency calls always come in and are counted like others.
+    ///
+    /// # Errors
+    /// The first cap that is reached.
+    pub fn admit(
+        &mut self,
+        now: Now,
+        call: CallId,
+        trunk: Option<(&TrunkName, Caps)>,
+        emergency: bool,
+    ) -> Result<(), Refused> {
+        if !emergency {
+            self.judge(now, trunk)?;
+        }
+        if let Some((name, _)) = trunk {
+            let lane = self.lanes.entry(name.clone()).or_default();
+            lane.live += 1;
+            lane.begun.push_back(now.mono);
+            forget_old(&mut lane.begun, now.mono);
+        }
+        self.calls.insert(call, trunk.map(|(name, _)| name.clone()));
+        Ok(())
+    }
+
+    /// A call is over.
+    pub fn leave(&mut self, call: CallId) {
+        let Some(trunk) = self.calls.remove(&call).flatten() else { return };
+        if let Some(lane) = self.lanes.get_mut(&trunk) {
+            lane.live = lane.live.saturating_sub(1);
+        }
+    }
+
+    /// Calls at once.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Calls at once on one trunk.
+    #[must_use]
+    pub fn live_on(&self, trunk: &TrunkName) -> u32 {
+        self.lanes.get(trunk).map_or(0, |lane| lane.live)
+    }
+
+    fn judge(&mut self, now: Now, trunk: Option<(&TrunkName, Caps)>) -> Result<(), Refused> {
+        if self.draining {
+            return Err(Refused::Draining);
+        }
+        if self.journal_full {
+            return Err(Refused::Journal);
+        }
+        if self.calls.len() >= self.most as usize {
+            return Err(Refused::EngineCalls);
+        }
+        let Some((name, caps)) = trunk else { return Ok(()) };
+        let Some(lane) = self.lanes.get_mut(name) else { return Ok(()) };
+        forget_old(&mut lane.begun, now.mono);
+        if caps.calls > 0 && lane.live >= caps.calls {
+            return Err(Refused::TrunkCalls);
+        }
+        if caps.calls_per_second > 0 && lane.begun.len() >= caps.calls_per_second as usize {
+            return Err(Refused::TrunkRate);
+        }
+        Ok(())
+    }
+}
+
+fn forget_old(begun: &mut VecDeque<Mono>, now: Mono) {
+    while begun.front().is_some_and(|at| now.since(*at) >= Duration::from_secs(1)) {
+        begun.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::{TenantName, Ulid};
+
+    fn call(nth: u64) -> CallId {
+        CallId(Ulid::compose(jiff::Timestamp::UNIX_EPOCH, 0, &TenantName::new("p"), nth))
+    }
+
+    fn at(ms: u64) -> Now {
+        Now { mono: Mono(ms * 1_000_000), wall: jiff::Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn exactly_the_cap_is_let_in_and_a_leaver_makes_room() {
+        let mut door = Admission::new(100);
+        let name = TrunkName::new("carrier");
+        let trunk = Some((&name, Caps { calls: 2, calls_per_second: 0 }));
+        assert_eq!(door.admit(at(0), call(1), trunk, false), Ok(()));
+        assert_eq!(door.admit(at(0), call(2), trunk, false), Ok(()));
+        assert_eq!(door.admit(at(0), call(3), trunk, false), Err(Refused::TrunkCalls));
+        door.leave(call(1));
+        door.leave(call(1));
+        assert_eq!(door.live_on(&name), 1);
+        assert_eq!(door.admit(at(0), call(4), trunk, false), Ok(()));
+    }
+
+    #[test]
+    fn the_rate_is_per_second_and_its_window_slides() {
+        let mut door = Admission::new(100);
+        let name = TrunkName::new("carrier");
+        let trunk = Some((&name, Caps { calls: 0, calls_per_second: 2 }));
+        assert_eq!(door.admit(at(0), call(1), trunk, false), Ok(()));
+        assert_eq!(door.admit(at(600), call(2), trunk, false), Ok(()));
+        assert_eq!(door.admit(at(999), call(3), trunk, false), Err(Refused::TrunkRate));
+        assert_eq!(door.admit(at(1_000), call(4), trunk, false), Ok(()));
+        assert_eq!(door.admit(at(1_001), call(5), trunk, false), Err(Refused::TrunkRate));
+    }
+
+    #[test]
+    fn emergency_calls_pass_every_cap_and_drain() {
+        let mut door = Admission::new(0);
+        let name = TrunkName::new("carrier");
+        let trunk = Some((&name, Caps { calls: 1, calls_per_second: 1 }));
+        door.drain();
+        door.set_journal_full(true);
+        for nth in 0..20 {
+            assert_eq!(door.admit(at(0), call(nth), trunk, true), Ok(()));
+        }
+        assert_eq!(door.admit(at(0), call(99), trunk, false), Err(Refused::Draining));
+        assert_eq!(door.live(), 20);
+    }
+}

@@ -1,0 +1,128 @@
+//! The live calls and the names by which packets find them.
+//!
+//! A leg is found by the tag or branch we minted (they name it, with a check value), or by the key of the INVITE that
+//! made it. Removal happens in one place, [`Calls::remove`].
+
+use std::collections::BTreeMap;
+
+use crate::acd::words::LineState;
+use crate::base::id::{AgentId, CallId, LegId};
+use crate::call::words::FIRST_CONSULT;
+use crate::rtp::command::MediaLeg;
+use crate::sip::transaction::key::{MergeKey, TxKey};
+
+#[derive(Debug, Default)]
+struct Live {
+    keys: Vec<TxKey>,
+    merges: Vec<MergeKey>,
+    consults: u16,
+}
+
+/// All live calls.
+#[derive(Debug, Default)]
+pub struct Calls {
+    live: BTreeMap<CallId, Live>,
+    invites: BTreeMap<TxKey, MediaLeg>,
+    merges: BTreeMap<MergeKey, TxKey>,
+    lines: BTreeMap<AgentId, BTreeMap<MediaLeg, LineState>>,
+}
+
+impl Calls {
+    /// A call begins with this INVITE as its leg 0.
+    pub fn begin(&mut self, call: CallId, leg: LegId, key: TxKey, merge: Option<MergeKey>) {
+        self.live.entry(call).or_default();
+        self.add(MediaLeg { call, leg }, key, merge);
+    }
+
+    /// The name of the next leg that an INVITE from outside makes in this call; `None` when the call is gone or has
+    /// had more of them than can be named.
+    pub fn begin_consult(&mut self, call: CallId, key: TxKey, merge: Option<MergeKey>) -> Option<LegId> {
+        let live = self.live.get_mut(&call)?;
+        let leg = LegId(FIRST_CONSULT.0.checked_add(live.consults)?);
+        live.consults += 1;
+        self.add(MediaLeg { call, leg }, key, merge);
+        Some(leg)
+    }
+
+    fn add(&mut self, leg: MediaLeg, key: TxKey, merge: Option<MergeKey>) {
+        if let Some(live) = self.live.get_mut(&leg.call) {
+            live.keys.push(key.clone());
+            live.merges.extend(merge.clone());
+        }
+        if let Some(merge) = merge {
+            self.merges.insert(merge, key.clone());
+        }
+        self.invites.insert(key, leg);
+    }
+
+    /// Whether a call lives.
+    #[must_use]
+    pub fn is_live(&self, call: CallId) -> bool {
+        self.live.contains_key(&call)
+    }
+
+    /// The leg an INVITE with this key made.
+    #[must_use]
+    pub fn by_invite(&self, key: &TxKey) -> Option<MediaLeg> {
+        self.invites.get(key).copied()
+    }
+
+    /// Whether the same request came before by another way (RFC 3261 §8.2.2.2).
+    #[must_use]
+    pub fn is_merged(&self, merge: &MergeKey, key: &TxKey) -> bool {
+        self.merges.get(merge).is_some_and(|first| first != key)
+    }
+
+    /// Notes what an agent's leg does, as its call said.
+    pub fn note_line(&mut self, agent: AgentId, leg: MediaLeg, state: LineState) {
+        let lines = self.lines.entry(agent.clone()).or_default();
+        if state == LineState::Idle {
+            lines.remove(&leg);
+        } else if self.live.contains_key(&leg.call) {
+            lines.insert(leg, state);
+        }
+        if lines.is_empty() {
+            self.lines.remove(&agent);
+        }
+    }
+
+    /// The call an agent talks in.
+    #[must_use]
+    pub fn talk_of(&self, agent: &AgentId) -> Option<CallId> {
+        let talking = |state: &LineState| matches!(state, LineState::Talking | LineState::Held);
+        self.lines.get(agent)?.iter().find(|(_, state)| talking(state)).map(|(leg, _)| leg.call)
+    }
+
+    /// A call is over.
+    pub fn remove(&mut self, call: CallId) {
+        let Some(live) = self.live.remove(&call) else { return };
+        for key in live.keys {
+            self.invites.remove(&key);
+        }
+        for merge in live.merges {
+            self.merges.remove(&merge);
+        }
+        self.lines.retain(|_, lines| {
+            lines.retain(|leg, _| leg.call != call);
+            !lines.is_empty()
+        });
+    }
+
+    /// How many live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether none lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Names held for live calls; zero when none lives.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.invites.len() + self.merges.len() + self.lines.len()
+    }
+}

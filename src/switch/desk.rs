@@ -1,0 +1,222 @@
+//! Agents' phones: who has shown the password, where they are registered, and what the queues hear of it.
+//!
+//! A REGISTER that was granted is remembered with its answer for the time its repetitions may come, because a
+//! repeated one would fail the nonce count. Challenges keep no state. Deliberately absent: damping of guesses,
+//! passwords given as HA1. RFC 3261 §10.3, §22; RFC 7616.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::reachable;
+use super::words::{Counted, SwitchEffect};
+use crate::base::flow::FlowId;
+use crate::base::id::AgentId;
+use crate::base::now::{Mono, Now};
+use crate::base::secret::Secret;
+use crate::call::words::Arrived;
+use crate::plan::settings::{Credential, Settings};
+use crate::sip::digest::server::{Authenticator, DigestPolicy, NonceKey, Verdict};
+use crate::sip::message::{Message, Name, stateless_tag};
+use crate::sip::print::Draft;
+use crate::sip::registrar::{Binding, Registrar, RegistrarEffect, RegistrarLimits};
+use crate::sip::transaction::key::TxKey;
+use crate::sip::transaction::timers::SipTimers;
+use crate::sip::uri::Uri;
+
+/// Answered REGISTERs remembered at once.
+const REMEMBERED: usize = 8_192;
+
+/// Registrations and the proof behind them.
+pub struct Desk {
+    authenticator: Authenticator,
+    registrar: Registrar,
+    answered: BTreeMap<TxKey, Bytes>,
+    forget: VecDeque<(Mono, TxKey)>,
+}
+
+/// What a request's credentials are worth.
+pub(super) enum Proof {
+    /// It comes from this agent.
+    Agent(AgentId),
+    /// It was answered already (401 or 400).
+    Answered,
+}
+
+impl Desk {
+    pub(super) fn new(settings: &Settings, nonces: [u8; 32]) -> Self {
+        let limits = RegistrarLimits {
+            least: settings.sip.register_min,
+            longest: settings.sip.register_max,
+            total: settings.limits.registrations_max as usize,
+            ..RegistrarLimits::default()
+        };
+        Self {
+            authenticator: Authenticator::new(&settings.sip.realm, NonceKey::new(nonces), DigestPolicy::default()),
+            registrar: Registrar::new(limits),
+            answered: BTreeMap::new(),
+            forget: VecDeque::new(),
+        }
+    }
+
+    /// Where an agent's phones are, best first.
+    #[must_use]
+    pub fn bindings(&self, agent: &AgentId) -> Vec<&Binding> {
+        let mut bindings: Vec<_> = self.registrar.bindings(agent).iter().collect();
+        bindings.sort_by_key(|binding| (std::cmp::Reverse(binding.q), std::cmp::Reverse(binding.id)));
+        bindings
+    }
+
+    /// All registered agents with the number of their phones.
+    pub fn registered(&self) -> impl Iterator<Item = (&AgentId, usize)> {
+        self.registrar.agents().map(|(agent, bindings)| (agent, bindings.len()))
+    }
+
+    pub(super) fn register(
+        &mut self,
+        now: Now,
+        settings: &Settings,
+        product: &str,
+        key: TxKey,
+        arrived: &Arrived,
+        out: &mut Vec<SwitchEffect>,
+    ) {
+        self.forget_old(now);
+        if let Some(answer) = self.answered.get(&key) {
+            out.push(SwitchEffect::Transmit(arrived.flow, answer.clone()));
+            return;
+        }
+        let Proof::Agent(agent) = self.prove(now, settings, product, arrived, out) else { return };
+        let request = &arrived.message;
+        // The address of record must be the agent's own (RFC 3261 §10.3 step 4).
+        let named = request.to().uri().ok().and_then(|uri: Uri| uri.user_text());
+        if named.as_deref() != Some(agent.as_str()) {
+            return answer(arrived, draft(arrived, product, 403), out);
+        }
+        let mut effects = Vec::new();
+        let registered = self.registrar.register(now, &agent, request, arrived.flow, &mut effects);
+        let response = match &registered {
+            Ok(listed) => listed
+                .iter()
+                .fold(draft(arrived, product, 200), |draft, binding| draft.header(Name::Contact, binding.value())),
+            Err(fault) => fault.dress(draft(arrived, product, fault.status())),
+        };
+        let response = response.header(Name::Date, http_date(now)).finish();
+        self.remember(now, &settings_timers(settings), key, &response);
+        out.push(SwitchEffect::Transmit(arrived.flow, response.bytes().clone()));
+        self.tell(effects, out);
+        // A refresh is a sign of life too.
+        if registered.is_ok() && !self.registrar.bindings(&agent).is_empty() {
+            out.push(reachable(agent, true));
+        }
+    }
+
+    /// Judges a request's credentials; a wrong or missing one is challenged.
+    pub(super) fn prove(
+        &mut self,
+        now: Now,
+        settings: &Settings,
+        product: &str,
+        arrived: &Arrived,
+        out: &mut Vec<SwitchEffect>,
+    ) -> Proof {
+        let request = &arrived.message;
+        let method = request.method().map_or("", |method| method.as_str());
+        let uri = request.request_uri().unwrap_or_default();
+        let verdict = self
+            .authenticator
+            .verify(now, method, uri, request.headers(Name::Authorization), |user| password_of(settings, user));
+        match verdict {
+            Verdict::Granted { user } => return Proof::Agent(AgentId::new(user)),
+            Verdict::Malformed => answer(arrived, draft(arrived, product, 400), out),
+            Verdict::Challenge { stale } => {
+                out.push(SwitchEffect::Count(Counted::Challenged));
+                let challenges = self.authenticator.challenges(now, stale);
+                let response = challenges.iter().fold(draft(arrived, product, 401), |draft, challenge| {
+                    draft.header(Name::WwwAuthenticate, challenge)
+                });
+                answer(arrived, response, out);
+            }
+        }
+        Proof::Answered
+    }
+
+    pub(super) fn closed(&mut self, flow: FlowId, out: &mut Vec<SwitchEffect>) {
+        let mut effects = Vec::new();
+        self.registrar.on_flow_lost(flow, &mut effects);
+        self.tell(effects, out);
+    }
+
+    pub(super) fn on_deadline(&mut self, now: Now, out: &mut Vec<SwitchEffect>) {
+        let mut effects = Vec::new();
+        self.registrar.on_deadline(now, &mut effects);
+        self.tell(effects, out);
+        self.forget_old(now);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        [self.registrar.deadline(), self.forget.front().map(|(at, _)| *at)].into_iter().flatten().min()
+    }
+
+    /// Answers remembered for repetitions.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.answered.len()
+    }
+
+    fn tell(&self, effects: Vec<RegistrarEffect>, out: &mut Vec<SwitchEffect>) {
+        for effect in effects {
+            if let RegistrarEffect::Gone { agent, last: true, .. } = effect
+                && self.registrar.bindings(&agent).is_empty()
+            {
+                out.push(reachable(agent, false));
+            }
+        }
+    }
+
+    fn remember(&mut self, now: Now, timers: &SipTimers, key: TxKey, response: &Message) {
+        while self.answered.len() >= REMEMBERED
+            && let Some((_, oldest)) = self.forget.pop_front()
+        {
+            self.answered.remove(&oldest);
+        }
+        self.forget.push_back((now.mono + timers.give_up(), key.clone()));
+        self.answered.insert(key, response.bytes().clone());
+    }
+
+    fn forget_old(&mut self, now: Now) {
+        while self.forget.front().is_some_and(|(at, _)| *at <= now.mono)
+            && let Some((_, key)) = self.forget.pop_front()
+        {
+            self.answered.remove(&key);
+        }
+    }
+}
+
+pub(super) fn draft(arrived: &Arrived, product: &str, status: u16) -> Draft {
+    Draft::response(&arrived.message, status, None)
+        .via_source(arrived.flow.remote)
+        .to_tag(stateless_tag(&arrived.message).as_bytes())
+        .header(Name::Server, product)
+}
+
+fn answer(arrived: &Arrived, draft: Draft, out: &mut Vec<SwitchEffect>) {
+    out.push(SwitchEffect::Transmit(arrived.flow, draft.finish().bytes().clone()));
+}
+
+fn password_of(settings: &Settings, user: &str) -> Option<Secret> {
+    match &settings.agents.get(&AgentId::new(user))?.credential {
+        Credential::Password(password) => Some(password.clone()),
+        Credential::Ha1(_) => None,
+    }
+}
+
+/// The transaction timers of the settings.
+pub(crate) fn settings_timers(settings: &Settings) -> SipTimers {
+    SipTimers { t1: settings.sip.t1, t2: settings.sip.t2, t4: settings.sip.t4 }
+}
+
+/// `Sat, 21 Nov 2026 02:00:00 GMT` (RFC 3261 §20.17).
+fn http_date(now: Now) -> String {
+    now.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}

@@ -1,0 +1,65 @@
+//! What the switch asks of the world.
+//!
+//! Deliberately absent: how it is carried out (`engine/switch_task`).
+
+use std::net::SocketAddr;
+
+use crate::acd::words::AcdInput;
+use crate::base::flow::{Flow, Side, Transport};
+use crate::base::id::{CallId, TrunkName};
+use crate::call::setup::Inbound;
+use crate::call::words::{Arrived, CallInput, Identity};
+use crate::switch::admission::Refused;
+
+/// A call to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCall {
+    /// Its names.
+    pub identity: Identity,
+    /// The INVITE.
+    pub invite: Arrived,
+    /// What was decided.
+    pub facts: Inbound,
+    /// Whether it may use the room kept for emergencies.
+    pub emergency: bool,
+}
+
+/// What is counted, per trunk where one is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counted {
+    /// A packet that could not be read; answered or not.
+    Malformed,
+    /// A request from an address no trunk owns.
+    UnknownSource,
+    /// A call refused for a cap or drain.
+    Refused(Option<TrunkName>, Refused),
+    /// A wrong or missing credential.
+    Challenged,
+    /// A message for a dialog or transaction that is not here (any more).
+    Stray,
+    /// The same request by two ways (482).
+    Merged,
+    /// A call let in.
+    Admitted(TrunkName),
+}
+
+/// Out of the switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwitchEffect {
+    /// Send bytes over a flow.
+    Transmit(Flow, bytes::Bytes),
+    /// Begin a call.
+    Begin(Box<NewCall>),
+    /// Put something into a call's mailbox.
+    Deliver(CallId, CallInput),
+    /// Tell the queues.
+    Acd(AcdInput),
+    /// Count something.
+    Count(Counted),
+}
+
+/// Ways to peers, as the sockets offer them.
+pub trait Paths {
+    /// The flow that reaches `remote` from one of our sides, if that side speaks the transport.
+    fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow>;
+}
