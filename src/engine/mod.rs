@@ -1,4 +1,5 @@
 //! Sockets, clocks, threads, files.
 
+pub mod media;
 pub mod store;
 pub mod webhook;

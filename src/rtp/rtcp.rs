@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn no_more_than_the_limit_of_packets_is_read() {
         let bye = [0x81, 203, 0, 1, 0, 0, 0, 1];
-        assert_eq!(items(&bye.repeat(PACKETS_MAX)).1, true);
+        assert!(items(&bye.repeat(PACKETS_MAX)).1);
         let (found, sound) = items(&bye.repeat(PACKETS_MAX + 1));
         assert_eq!((found.len(), sound), (PACKETS_MAX, false));
     }

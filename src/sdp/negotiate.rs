@@ -375,7 +375,7 @@ fn remote_of(
 fn rtcp_address(media: &MediaDescription, rtp: SocketAddr) -> Option<SocketAddr> {
     let mut words = media.attribute("rtcp").unwrap_or_default().split_ascii_whitespace();
     let port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port != 0);
-    let address = words.nth(2).and_then(|address| address.parse().ok()).unwrap_or(rtp.ip());
+    let address = words.nth(2).and_then(|address| address.parse().ok()).unwrap_or_else(|| rtp.ip());
     let port = match port {
         Some(port) => port,
         None => rtp.port().checked_add(1)?,

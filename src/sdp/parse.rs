@@ -108,7 +108,7 @@ impl MediaDescription {
             .iter()
             .filter(|attribute| attribute.is("rtpmap"))
             .find_map(|attribute| Encoding::of_rtpmap(&attribute.value, payload_type))
-            .or(match payload_type {
+            .or_else(|| match payload_type {
                 0 => Some(Encoding::new("PCMU")),
                 8 => Some(Encoding::new("PCMA")),
                 13 => Some(Encoding::new("CN")),
