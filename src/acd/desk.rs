@@ -6,6 +6,7 @@
 //! | registration goes | unreachable; a running offer is revoked; nothing chosen changes |
 //! | a person chooses | that state; ends wrap-up and rest; not ready or signed out revokes a running offer |
 //! | a line comes into use | not offered; a line of another call revokes a running offer |
+//! | a queue line is in talk | at work; ends a wrap-up that still runs |
 //! | last queue line idle after a talk | wrap-up: the agent's own length, else the queue's of the call |
 //!
 //! A signed-out agent has no wrap-up. An unanswered offer has none. Deliberately absent: star codes and the API,
@@ -109,8 +110,12 @@ impl Acd {
                 if let Some(work) = own_call {
                     work.grace_until = None;
                 }
-                if state != LineState::Ringing && cause == LineCause::Queue {
+                let talks_for_queue = state != LineState::Ringing && cause == LineCause::Queue;
+                if talks_for_queue {
                     agent.work_for(now, leg.call, trace.queue.as_ref());
+                }
+                if talks_for_queue {
+                    self.end_wrap_up(now, id);
                 }
                 self.revoke_for_line(now, id, leg.call, out);
             }

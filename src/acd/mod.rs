@@ -226,7 +226,7 @@ impl Acd {
     /// Makes the rule of the module true again and reports what changed.
     fn settle(&mut self, now: Now, out: &mut Vec<AcdEffect>) {
         for queue in std::mem::take(&mut self.unsettled.queues) {
-            self.settle_queue(now, &queue, out);
+            self.settle_queue(&queue, out);
         }
         while let Some(rank) = self.next_to_serve() {
             let picked = self.waits.get(&rank.join).and_then(|wait| {

@@ -239,8 +239,8 @@ impl Acd {
         }
         agent.unanswered = 0;
         let served = agent.entry.queues.iter();
-        let alone: Vec<_> =
-            served.filter(|name| self.queues.get(*name).is_some_and(|queue| queue.on <= 1)).cloned().collect();
+        let last_of = |name: &&QueueId| self.queues.get(*name).is_some_and(|queue| queue.on <= 1 && !queue.closing);
+        let alone: Vec<_> = served.filter(last_of).cloned().collect();
         if alone.is_empty() {
             agent.rest_until = Some(now.mono + rule.ring_no_answer_rest);
             return;

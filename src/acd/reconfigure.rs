@@ -32,11 +32,12 @@ impl Acd {
         for id in agents {
             self.refresh(&id);
         }
-        let done: Vec<_> = self.queues.iter().filter(|(_, queue)| queue.is_done()).map(|(id, _)| id.clone()).collect();
-        for queue in done {
-            self.drop_queue(&queue);
+        for queue in self.queues.keys().cloned().collect::<Vec<_>>() {
+            self.settle_queue(&queue, out);
+            if self.queues.get(&queue).is_some_and(Queue::is_done) {
+                self.drop_queue(&queue);
+            }
         }
-        self.unsettled.queues = self.queues.keys().cloned().collect();
         self.fire(now, out);
         self.unsettled.agents.clear();
         self.settle(now, out);

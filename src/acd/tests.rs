@@ -1,5 +1,7 @@
 //! One test per rule of the queues, named after the fault it keeps away.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at the verdicts it is about")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

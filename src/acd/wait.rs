@@ -108,11 +108,12 @@ impl Acd {
     }
 
     /// What follows when the number of a queue's agents changed.
-    pub(super) fn settle_queue(&mut self, _now: Now, id: &QueueId, out: &mut Vec<AcdEffect>) {
+    pub(super) fn settle_queue(&mut self, id: &QueueId, out: &mut Vec<AcdEffect>) {
         let Some(queue) = self.queues.get_mut(id) else { return };
         if let Some(agent) = queue.kept.clone() {
-            let still_on = self.agents.get(&agent).is_some_and(|agent| agent.counted.on);
-            if queue.on > 1 || !still_on {
+            let still_on =
+                self.agents.get(&agent).is_some_and(|agent| agent.counted.on && agent.entry.queues.contains(id));
+            if queue.on > 1 || !still_on || queue.closing {
                 queue.kept = None;
                 let alarm = AcdAlarm::LastReadyKept { queue: id.clone(), agent };
                 out.push(AcdEffect::Alarm(alarm, AlarmState::Cleared));
