@@ -62,6 +62,8 @@ struct Agent {
     wrap: Option<(u64, u64, bool)>,
     work: Option<Work>,
     lines: BTreeMap<MediaLeg, (LineState, LineCause)>,
+    /// Lines of offers that were lost: in use, but never work.
+    void: BTreeSet<MediaLeg>,
     unanswered: u8,
     idle: u64,
     calls: u64,
@@ -86,6 +88,7 @@ struct Wait {
     relaxed: bool,
     overdue: bool,
     refused: BTreeMap<AgentId, u64>,
+    paused: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -201,7 +204,7 @@ impl Model {
             Choice::RingAll { cap } => usize::from(cap.max(1)),
             _ => 1,
         };
-        !wait.overdue && self.offers_of(wait.join).len() < width
+        !wait.overdue && wait.paused.is_none() && self.offers_of(wait.join).len() < width
     }
 
     /// Missing preferred levels and, for `BestSkill`, missing levels to the best; `None` = unsuitable.
@@ -304,6 +307,7 @@ impl Model {
     fn lose(&mut self, id: OfferId, revoke: bool) {
         let Some(offer) = self.offers.iter().find(|offer| offer.id == id).cloned() else { return };
         self.offers.retain(|offer| offer.id != id);
+        self.void_lines(&offer);
         if revoke {
             self.verdicts.push(AcdVerdict::Revoke { join: offer.join, offer: id });
         }
@@ -362,7 +366,10 @@ impl Model {
     fn due(&self) -> Option<(u64, Due)> {
         let waits = self.waits.iter().flat_map(|wait| {
             let refused = wait.refused.values().copied().min();
-            [wait.max_at, wait.relax_at, refused].into_iter().flatten().map(|at| (at, Due::Wait(wait.join)))
+            [wait.max_at, wait.relax_at, refused, wait.paused]
+                .into_iter()
+                .flatten()
+                .map(|at| (at, Due::Wait(wait.join)))
         });
         let offers = self.offers.iter().map(|offer| (offer.until, Due::Offer(offer.id)));
         let agents = self.agents.iter().flat_map(|(id, agent)| {
@@ -398,6 +405,7 @@ impl Model {
         let none_rings = self.offers_of(join).is_empty();
         let wait = self.waits.iter_mut().find(|wait| wait.join == join).unwrap();
         wait.refused.retain(|_, until| *until > t);
+        wait.paused = wait.paused.filter(|at| *at > t);
         if wait.max_at.is_some_and(|at| at <= t) {
             wait.max_at = None;
             wait.overdue = true;
@@ -463,6 +471,7 @@ impl Model {
             relaxed: false,
             overdue: false,
             refused: BTreeMap::new(),
+            paused: None,
         });
         let ahead = self.in_order(Some(queue)).iter().position(|other| *other == join).unwrap();
         let agents_on = self.on(queue) as u32;
@@ -472,7 +481,16 @@ impl Model {
 
     fn leave(&mut self, join: JoinId) {
         self.end(join);
+        for offer in self.offers_of(join) {
+            self.void_lines(&offer);
+        }
         self.offers.retain(|offer| offer.join != join);
+    }
+
+    fn void_lines(&mut self, offer: &Offer) {
+        let agent = self.agents.get_mut(&offer.agent).unwrap();
+        let lines = agent.lines.keys().filter(|leg| leg.call == offer.join.call).copied();
+        agent.void.extend(lines.collect::<Vec<_>>());
     }
 
     fn ask_for(&mut self, join: JoinId, agent: &AgentId) {
@@ -503,7 +521,13 @@ impl Model {
                 self.agents.get_mut(&offer.agent).unwrap().lost = Some(self.t + 30);
                 self.lose(id, false);
             }
-            OfferOutcome::Withdrawn => self.lose(id, false),
+            OfferOutcome::Withdrawn => {
+                let t = self.t;
+                if let Some(wait) = self.waits.iter_mut().find(|wait| wait.join == offer.join) {
+                    wait.paused = Some(t + 1);
+                }
+                self.lose(id, false);
+            }
         }
     }
 
@@ -512,8 +536,10 @@ impl Model {
         let agent = self.agents.get_mut(&offer.agent).unwrap();
         agent.unanswered = 0;
         agent.calls += u64::from(offer.queue.is_some());
-        let talked =
-            agent.lines.values().any(|(state, cause)| *cause == LineCause::Queue && *state != LineState::Ringing);
+        let void = &agent.void;
+        let talked = agent.lines.iter().any(|(leg, (state, cause))| {
+            *cause == LineCause::Queue && *state != LineState::Ringing && !void.contains(leg)
+        });
         let has_line = agent.lines.keys().any(|leg| leg.call == call);
         let queue = offer.queue.clone().or_else(|| self.asked.get(&call).cloned());
         agent.work = Some(Work { call, queue, talked, grace: (!has_line).then_some(self.t + 10) });
@@ -538,6 +564,7 @@ impl Model {
         let Some(agent) = self.agents.get_mut(id) else { return };
         if state == LineState::Idle {
             agent.lines.remove(&leg);
+            agent.void.remove(&leg);
             return self.line_gone(id, leg.call);
         }
         agent.lines.insert(leg, (state, cause));
@@ -545,7 +572,9 @@ impl Model {
         if let Some(work) = agent.work.as_mut().filter(|work| work.call == leg.call) {
             work.grace = None;
         }
-        if state != LineState::Ringing && cause == LineCause::Queue {
+        let offered = self.offers.iter().any(|offer| offer.agent == *id && offer.join.call == leg.call);
+        let is_work = !offered && !agent.void.contains(&leg);
+        if state != LineState::Ringing && cause == LineCause::Queue && is_work {
             if agent.wrap.take().is_some() {
                 agent.idle = self.t;
             }
@@ -567,7 +596,9 @@ impl Model {
     fn line_gone(&mut self, id: &AgentId, call: CallId) {
         let Some(agent) = self.agents.get_mut(id) else { return };
         let Some(work) = agent.work.clone() else { return };
-        let queue_line = agent.lines.values().any(|(_, cause)| *cause == LineCause::Queue);
+        let is_queue =
+            |(leg, line): (&MediaLeg, &(LineState, LineCause))| line.1 == LineCause::Queue && !agent.void.contains(leg);
+        let queue_line = agent.lines.iter().any(is_queue);
         let line_of_it = agent.lines.keys().any(|leg| leg.call == work.call);
         let over = if work.talked { !queue_line } else { !line_of_it && (work.grace.is_none() || work.call == call) };
         if !over {
@@ -645,6 +676,7 @@ impl Model {
             let agent = self.agents.get_mut(&id).unwrap();
             let lines = agent.lines.len();
             agent.lines.retain(|leg, _| leg.call != call);
+            agent.void.retain(|leg| leg.call != call);
             let had_line = agent.lines.len() < lines;
             if had_line || agent.work.as_ref().is_some_and(|work| work.call == call) {
                 self.line_gone(&id, call);
@@ -674,6 +706,7 @@ impl Model {
                 wrap: None,
                 work: None,
                 lines: BTreeMap::new(),
+                void: BTreeSet::new(),
                 unanswered: 0,
                 idle: t,
                 calls: 0,

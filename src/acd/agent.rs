@@ -101,6 +101,8 @@ pub struct Line {
     pub state: LineState,
     /// Queue work or own.
     pub cause: LineCause,
+    /// Belongs to an offer that was lost: in use until its end, but no work, also when the phone had answered.
+    pub void: bool,
 }
 
 /// Queue work or a reserved call, from the confirmed answer to the last queue line's end.
@@ -309,7 +311,7 @@ impl Agent {
     /// Whether a line serves a queue.
     #[must_use]
     pub fn has_queue_line(&self) -> bool {
-        self.lines.values().any(|line| line.cause == LineCause::Queue)
+        self.lines.values().any(|line| line.cause == LineCause::Queue && !line.void)
     }
 
     /// Whether a line belongs to this call.
@@ -336,7 +338,8 @@ impl Agent {
     /// Whether a queue line is past ringing.
     #[must_use]
     pub fn talks_for_queue(&self) -> bool {
-        self.lines.values().any(|line| line.cause == LineCause::Queue && line.state != LineState::Ringing)
+        let talks = |line: &Line| line.cause == LineCause::Queue && line.state != LineState::Ringing && !line.void;
+        self.lines.values().any(talks)
     }
 
     /// Begins a shift: figures start again.

@@ -9,7 +9,8 @@
 //! | a queue line is in talk | at work; ends a wrap-up that still runs |
 //! | last queue line idle after a talk | wrap-up: the agent's own length, else the queue's of the call |
 //!
-//! A signed-out agent has no wrap-up. An unanswered offer has none. Deliberately absent: star codes and the API,
+//! A signed-out agent has no wrap-up. An unanswered offer has none, nor has an answer that did not win: until `Won` a
+//! line of the offering call is no work, and when the offer is lost it never will be. Deliberately absent: star codes and the API,
 //! which both arrive here as [`DeskCommand`]s.
 
 use std::time::Duration;
@@ -104,13 +105,16 @@ impl Acd {
             LineState::Ringing | LineState::Talking | LineState::Held => {
                 let trace = self.calls.entry(leg.call).or_default();
                 trace.agents.insert(id.clone());
-                agent.lines.insert(leg, Line { state, cause });
+                let void = agent.lines.get(&leg).is_some_and(|line| line.void);
+                agent.lines.insert(leg, Line { state, cause, void });
                 agent.lost_until = None;
                 let own_call = agent.work.as_mut().filter(|work| work.call == leg.call);
                 if let Some(work) = own_call {
                     work.grace_until = None;
                 }
-                let talks_for_queue = state != LineState::Ringing && cause == LineCause::Queue;
+                let offered = agent.offer.and_then(|(offer, _)| self.offers.get(&offer));
+                let unconfirmed = void || offered.is_some_and(|offer| offer.join.call == leg.call);
+                let talks_for_queue = state != LineState::Ringing && cause == LineCause::Queue && !unconfirmed;
                 if talks_for_queue {
                     agent.work_for(now, leg.call, trace.queue.as_ref());
                 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::{AgentId, QueueId, SkillName, TenantName};
+use crate::plan::model::{self, Plan};
+use crate::plan::settings;
 
 /// All queues and agents, of all places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,17 @@ pub struct AcdDirectory {
 }
 
 impl AcdDirectory {
+    /// Maps a plan: the queues of all its places, all its agents.
+    #[must_use]
+    pub fn from_plan(plan: &Plan) -> Self {
+        let queues = plan.tenants.values().flat_map(|tenant| tenant.queues.values());
+        let agents = plan.settings.agents.values();
+        Self::new(
+            queues.map(|queue| (queue.id.clone(), QueueRule::from_plan(queue))),
+            agents.map(|agent| (agent.id.clone(), AgentEntry::from_plan(agent))),
+        )
+    }
+
     /// Puts queues and agents together.
     #[must_use]
     pub fn new(
@@ -53,6 +66,29 @@ pub struct QueueRule {
     pub no_agent: NoAgentPolicy,
     /// Which free agent is offered a call.
     pub strategy: Strategy,
+}
+
+impl QueueRule {
+    /// Maps a queue of a plan; what a plan does not say yet is as by default.
+    #[must_use]
+    pub fn from_plan(queue: &model::Queue) -> Self {
+        Self {
+            ring: queue.ring,
+            wrap_up: queue.wrap_up,
+            size: queue.size,
+            max_wait: queue.max_wait,
+            ring_no_answer: queue.ring_no_answer,
+            ring_no_answer_rest: queue.ring_no_answer_rest,
+            age_step: queue.age_step,
+            skill_relax: queue.skill_relax,
+            no_agent: NoAgentPolicy::default(),
+            strategy: match queue.strategy {
+                model::Strategy::LongestIdle => Strategy::LongestIdle,
+                model::Strategy::BestSkill => Strategy::BestSkill,
+                model::Strategy::Ordered => Strategy::Ordered,
+            },
+        }
+    }
 }
 
 impl Default for QueueRule {
@@ -145,6 +181,19 @@ pub struct AgentEntry {
 }
 
 impl AgentEntry {
+    /// Maps an agent of a plan.
+    #[must_use]
+    pub fn from_plan(agent: &settings::Agent) -> Self {
+        Self {
+            tenant: agent.tenant.clone(),
+            queues: agent.queues.iter().cloned().collect(),
+            skills: agent.skills.clone(),
+            takes_calls: agent.role.takes_calls(),
+            wrap_up: agent.wrap_up,
+            sign_in_on_register: true,
+        }
+    }
+
     /// An agent of one place who serves these queues, has no skills and signs in by registering.
     #[must_use]
     pub fn new(tenant: TenantName, queues: impl IntoIterator<Item = QueueId>) -> Self {

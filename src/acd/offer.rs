@@ -11,7 +11,8 @@
 //! | rang out, last ready agent | stays ready, alarm, not offered for 5 s | may come again |
 //! | rang out, below the limit | as refused | as refused |
 //! | no response | unreachable | goes on at once |
-//! | withdrawn, revoked | untouched | – |
+//! | withdrawn by the call | untouched | rests for 1 s: the call is about to leave it |
+//! | revoked by us | untouched | goes on at once |
 //!
 //! A call that says nothing about an offer until 5 s after the ring time is taken as rang out when it had
 //! reported ringing, else as no response, and the offer is revoked. Offers made by `Reserve` mark a phone
@@ -33,6 +34,9 @@ pub const OFFER_GRACE: Duration = Duration::from_secs(5);
 
 /// For how long a caller is not offered again to an agent who refused him.
 pub const SPARE_FOR: Duration = Duration::from_secs(20);
+
+/// For how long a wait is not offered after its call withdrew an offer, so that the two never toss offers to and fro.
+pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long an agent asked for by name is rung.
 pub const DIRECT_RING: Duration = Duration::from_secs(20);
@@ -103,7 +107,10 @@ impl Acd {
                 self.no_response(now, id);
                 self.lose(now, id, OfferEnd::Unreachable, out);
             }
-            OfferOutcome::Withdrawn => self.lose(now, id, OfferEnd::Withdrawn, out),
+            OfferOutcome::Withdrawn => {
+                self.pause_of(now, id);
+                self.lose(now, id, OfferEnd::Withdrawn, out);
+            }
         }
     }
 
@@ -140,6 +147,10 @@ impl Acd {
         }
         if let Some(agent) = self.agents.get_mut(&offer.agent) {
             agent.offer = None;
+            if end != OfferEnd::Answered {
+                let lost = agent.lines.iter_mut().filter(|(leg, _)| leg.call == offer.join.call);
+                lost.for_each(|(_, line)| line.void = true);
+            }
             out.push(emit(now, &offer.agent, agent, AgentHappening::OfferEnded { offer: id, join: offer.join, end }));
         }
         self.refresh(&offer.agent);
@@ -209,6 +220,13 @@ impl Acd {
         let Some(join) = self.offers.get(&id).map(|offer| offer.join) else { return };
         self.release(now, id, end, out);
         self.after_loss(join, out);
+    }
+
+    fn pause_of(&mut self, now: Now, id: OfferId) {
+        let Some(join) = self.offers.get(&id).map(|offer| offer.join) else { return };
+        if let Some(wait) = self.waits.get_mut(&join) {
+            wait.paused_until = Some(now.mono + PAUSE);
+        }
     }
 
     fn refused(&mut self, now: Now, id: OfferId) {

@@ -23,6 +23,8 @@ pub enum WaitTimer {
     Relax,
     /// An agent who refused may be offered this call again.
     Forgive,
+    /// Offers may be made again.
+    Resume,
 }
 
 /// One caller in one queue.
@@ -44,6 +46,8 @@ pub struct Wait {
     pub overdue: bool,
     /// Agents who refused this call or let it ring out, and until when they are spared.
     pub refused: BTreeMap<AgentId, Mono>,
+    /// Its call withdrew an offer; nothing is offered until then.
+    pub paused_until: Option<Mono>,
     /// Offers that run.
     pub offers: BTreeSet<OfferId>,
     /// The place told last.
@@ -67,6 +71,7 @@ impl Wait {
             self.max_at.map(|at| (at, WaitTimer::MaxWait)),
             self.relax_at.map(|at| (at, WaitTimer::Relax)),
             forgive.map(|at| (at, WaitTimer::Forgive)),
+            self.paused_until.map(|at| (at, WaitTimer::Resume)),
         ])
     }
 }

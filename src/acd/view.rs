@@ -140,6 +140,7 @@ impl Acd {
             relax_at: None,
             overdue: false,
             refused: BTreeMap::new(),
+            paused_until: None,
             offers: BTreeSet::new(),
             told: None,
             armed: None,

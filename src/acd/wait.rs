@@ -43,6 +43,7 @@ impl Acd {
             relax_at: queue.rule.skill_relax.map(|span| now.mono + span),
             overdue: false,
             refused: BTreeMap::new(),
+            paused_until: None,
             offers: BTreeSet::new(),
             told: Some(position),
             armed: None,
@@ -70,6 +71,7 @@ impl Acd {
         let Some(wait) = self.waits.get_mut(&join) else { return };
         wait.armed = None;
         wait.refused.retain(|_, until| *until > now.mono);
+        wait.paused_until = wait.paused_until.filter(|at| *at > now.mono);
         if wait.max_at.is_some_and(|at| at <= now.mono) {
             wait.max_at = None;
             wait.overdue = true;
@@ -152,7 +154,7 @@ impl Acd {
             wait.armed = due;
         }
         let Some(queue) = self.queues.get_mut(&wait.wants.queue) else { return };
-        let hungry = !wait.overdue && wait.offers.len() < queue.rule.strategy.width();
+        let hungry = !wait.overdue && wait.paused_until.is_none() && wait.offers.len() < queue.rule.strategy.width();
         queue.set_hungry(wait, hungry);
         if hungry {
             self.unsettled.waits.insert(wait.rank);
