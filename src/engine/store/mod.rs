@@ -28,6 +28,8 @@ mod schema;
 mod writer;
 
 pub use outbox::{Disposition, Redrive, Settlement};
+#[doc(hidden)]
+pub use read::DUE_LANES;
 pub use read::{Backlog, DeliveryRow, Due, EventRow, PAGE_MAX, Picked, TicketFilter, TicketRow};
 pub use schema::SCHEMA_VERSION;
 
