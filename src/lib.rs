@@ -13,6 +13,7 @@
 //! | 5 | [`switch`] | whose packet is this; registrations, trunks, admission |
 //! | 6 | [`engine`] | sockets, clocks, threads, files: the thin loop around the rest |
 //! | 7 | [`demo`] | the story on one machine, with peers that share no SIP code with the engine |
+//! | 8 | [`cli`] | the command line |
 //!
 //! The deciding floors (below `engine`) hold no socket, clock, thread or file: `(now, input)` goes in, effects come
 //! out. Reading order for a newcomer: this page, `event/call.rs`, `call/mod.rs`, `plan/route.rs`, `acd/rank.rs`,
@@ -21,6 +22,7 @@
 pub mod acd;
 pub mod base;
 pub mod call;
+pub mod cli;
 pub mod demo;
 pub mod engine;
 pub mod event;

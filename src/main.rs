@@ -1,3 +1,7 @@
 //! The `switch12345` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    switch12345::cli::main()
+}

@@ -20,7 +20,7 @@ use crate::plan::prompts::WORDING;
 use crate::plan::read_settings::{SettingsDraft, read_agents, read_settings};
 use crate::plan::read_tenant::{Reading, TenantDraft, default_queue, read_tenant};
 use crate::plan::rows::{self, Tally};
-use crate::plan::source::{Entry, Node, Table, Value, parse};
+use crate::plan::source::{Entry, Node, Table, Value, parse, parse_moment};
 use crate::plan::step::DialTarget;
 
 /// Where texts come from: the disk, or a test's memory.
@@ -110,6 +110,12 @@ pub fn load(files: &dyn Files, request: &Request<'_>) -> Loaded {
         plan = (!faults.any_error()).then(|| Arc::new(made));
     }
     Loaded { plan, sources, diagnostics: faults.into_sorted(), tests, overlays }
+}
+
+/// Reads a moment as files and `--at` write it; local forms are China's time.
+#[must_use]
+pub fn moment(text: &str) -> Option<Timestamp> {
+    parse_moment(text, false)
 }
 
 fn read_file(files: &dyn Files, path: &str, sources: &mut Sources, faults: &mut Faults) -> Table {
