@@ -14,8 +14,6 @@
 //! Limits: [`Limits`]; at most one message and one read are held. The search for the end of a header section goes on
 //! where it stopped, so work is linear in the octets pushed.
 
-use std::io::BufRead as _;
-
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::message::Malformed;
@@ -115,20 +113,13 @@ impl Framer {
 
     /// The length of the header section with its empty line, once it is there.
     fn head_end(&mut self) -> Option<Result<usize, Frame>> {
-        let mut rest = self.buffer.get(self.searched..).unwrap_or_default();
-        loop {
-            let step = rest.skip_until(b'\n').unwrap_or(0);
-            let at = self.searched + step;
-            let seen = self.buffer.get(..at).unwrap_or_default();
-            if !seen.ends_with(b"\n") || step == 0 {
-                break;
+        while let Some(step) = memchr::memchr(b'\n', self.buffer.get(self.searched..).unwrap_or_default()) {
+            self.searched += step + 1;
+            if self.searched > self.limits.head {
+                return Some(Err(self.fault(self.searched)));
             }
-            self.searched = at;
-            if at > self.limits.head {
-                return Some(Err(self.fault(at)));
-            }
-            if seen.ends_with(b"\r\n\r\n") {
-                return Some(Ok(at));
+            if self.buffer.get(..self.searched).is_some_and(|seen| seen.ends_with(b"\r\n\r\n")) {
+                return Some(Ok(self.searched));
             }
         }
         (self.buffer.len() > self.limits.head).then(|| Err(self.fault(self.limits.head)))

@@ -21,8 +21,6 @@
 //! values of at most six fields are read once more; joining folds adds one copy and one more round. So parsing is
 //! linear in the length of the header section, and the body is not read at all.
 
-use std::io::BufRead as _;
-
 use bytes::Bytes;
 
 use super::header::address::NameAddr;
@@ -126,10 +124,15 @@ pub(super) fn content_length(head: &[u8]) -> Result<Option<usize>, &'static str>
         head
     };
     let mut length = None;
-    let mut rest = text::split_once(head, b'\n').map_or(&b""[..], |(_start, rest)| rest);
+    let mut rest = head;
+    let mut lines = 0;
     while let Some(line) = next_line(&mut rest)? {
+        lines += 1;
         if line.is_empty() {
             break;
+        }
+        if lines == 1 {
+            continue;
         }
         let Some((key, value)) = text::split_once(line, b':') else { return Err("header line without colon") };
         if Name::parse(text::trim_end(key)) != Name::ContentLength {
@@ -140,35 +143,52 @@ pub(super) fn content_length(head: &[u8]) -> Result<Option<usize>, &'static str>
             return Err("two Content-Length fields");
         }
     }
+    let end = head.len() - rest.len();
+    if has_bare_line_feed(head.get(..end).unwrap_or_default(), lines) {
+        return Err("bare line feed in header");
+    }
     Ok(length)
 }
 
-/// Takes the next line off, without its CRLF; `None` at the end of the bytes.
+/// Takes the next line off, without its CRLF; `None` at the end of the bytes. A line feed inside the line is not
+/// looked for ([`has_bare_line_feed`]).
 fn next_line<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
     let whole = *rest;
     if whole.is_empty() {
         return Ok(None);
     }
-    // Reading from a slice cannot fail; this is the standard library's fast search for one octet.
-    let length = rest.skip_until(b'\n').unwrap_or(0);
-    let line = whole.get(..length).unwrap_or_default();
-    let Some(line) = line.strip_suffix(b"\r\n") else {
-        return Err(if line.ends_with(b"\n") { "bare line feed in header" } else { "unterminated header" });
-    };
-    if line.contains(&b'\r') {
-        return Err("bare carriage return in header");
+    let end = memchr::memchr(b'\r', whole).unwrap_or(whole.len());
+    let (line, after) = whole.split_at_checked(end).unwrap_or((whole, b""));
+    match after {
+        [b'\r', b'\n', after @ ..] => {
+            *rest = after;
+            Ok(Some(line))
+        }
+        [b'\r', after @ ..] if !after.is_empty() => {
+            *rest = after;
+            Err("bare carriage return in header")
+        }
+        _ => {
+            *rest = b"";
+            Err("unterminated header")
+        }
     }
-    Ok(Some(line))
+}
+
+/// Whether a header section of so many lines, each ended by CRLF, holds a line feed beside theirs.
+fn has_bare_line_feed(head: &[u8], lines: usize) -> bool {
+    memchr::memchr_iter(b'\n', head).count() != lines
 }
 
 /// Whether a CRLF in the header section is followed by white space.
 fn is_folded(head: &[u8]) -> bool {
     let mut rest = head;
-    while rest.skip_until(b'\n').is_ok_and(|length| length > 0) {
-        match rest.first() {
-            Some(b' ' | b'\t') => return true,
-            Some(b'\r') | None => return false,
-            Some(_) => {}
+    while let Ok(Some(line)) = next_line(&mut rest) {
+        if line.is_empty() {
+            return false;
+        }
+        if matches!(rest, [b' ' | b'\t', ..]) {
+            return true;
         }
     }
     false
@@ -178,13 +198,11 @@ fn is_folded(head: &[u8]) -> bool {
 fn unfold(bytes: &[u8]) -> Vec<u8> {
     let mut joined = bytes.to_vec();
     let mut at = 0;
-    while let Some(window) = joined.get_mut(at..at + 3) {
-        match window {
-            [b'\r', b'\n', b'\r'] => break,
-            [cr @ b'\r', lf @ b'\n', b' ' | b'\t'] => {
-                (*cr, *lf) = (b' ', b' ');
-                at += 2;
-            }
+    while let Some(next) = joined.get(at..).and_then(|rest| memchr::memchr(b'\r', rest)) {
+        at += next;
+        match joined.get_mut(at..).unwrap_or_default() {
+            [b'\r', b'\n', b'\r', b'\n', ..] => break,
+            [cr, lf @ b'\n', b' ' | b'\t', ..] => (*cr, *lf) = (b' ', b' '),
             _ => at += 1,
         }
     }
@@ -193,8 +211,7 @@ fn unfold(bytes: &[u8]) -> Vec<u8> {
 
 /// Whether a NUL stands anywhere but behind a backslash.
 fn has_bare_nul(head: &[u8]) -> bool {
-    head.contains(&0)
-        && (head.first() == Some(&0) || head.windows(2).any(|pair| matches!(pair, [before, 0] if *before != b'\\')))
+    memchr::memchr_iter(0, head).any(|at| at.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\\'))
 }
 
 struct Reader {
@@ -220,36 +237,53 @@ impl Reader {
     }
 
     fn lines(&mut self, limits: &Limits) {
-        if is_folded(&self.bytes) {
-            self.bytes = Bytes::from(unfold(&self.bytes));
-        }
         let bytes = self.bytes.clone();
         let head = bytes.get(..limits.head).unwrap_or(&bytes);
         let mut rest = head;
         match next_line(&mut rest) {
-            Ok(Some(line)) => self.start_line(&bytes, line),
-            Ok(None) => self.fault(400, "Bad Request (empty)"),
+            Ok(Some(line)) if !matches!(rest, [b' ' | b'\t', ..]) => self.start_line(&bytes, line),
+            Ok(_) => self.fault(400, "Bad Request (start line)"),
             Err(fault) => self.fault(400, format!("Bad Request ({fault})")),
         }
+        let mut count = 1;
         loop {
             match next_line(&mut rest) {
                 Ok(Some([])) => break,
+                Ok(Some(_)) if matches!(rest, [b' ' | b'\t', ..]) => return self.joined(limits),
                 Ok(Some(line)) => self.header_line(&bytes, line),
-                Ok(None) | Err(_) if head.len() < bytes.len() && rest.is_empty() => {
-                    self.fault(513, "Message Too Large (header section)");
+                Ok(None) | Err(_) if rest.is_empty() => {
+                    let (status, phrase) = match head.len() < bytes.len() {
+                        true => (513, "Message Too Large (header section)"),
+                        false => (400, "Bad Request (unterminated header)"),
+                    };
+                    self.fault(status, phrase);
                     break;
                 }
-                Ok(None) => {
-                    self.fault(400, "Bad Request (unterminated header)");
-                    break;
-                }
+                Ok(None) => break,
                 Err(fault) => self.fault(400, format!("Bad Request ({fault})")),
             }
+            count += 1;
         }
         self.body_at = head.len() - rest.len();
-        if has_bare_nul(bytes.get(..self.body_at).unwrap_or_default()) {
+        let head = bytes.get(..self.body_at).unwrap_or_default();
+        if has_bare_line_feed(head, count + 1) {
+            self.fault(400, "Bad Request (bare line feed in header)");
+        }
+        if has_bare_nul(head) {
             self.fault(400, "Bad Request (NUL in header)");
         }
+    }
+
+    /// Begins anew on the same bytes with folds joined, of which there is then none.
+    fn joined(&mut self, limits: &Limits) {
+        let joined = Bytes::from(unfold(&self.bytes));
+        if joined == self.bytes {
+            return self.fault(400, "Bad Request (folding)");
+        }
+        let fault = self.fault.take();
+        *self = Self::new(joined);
+        self.fault = fault;
+        self.lines(limits);
     }
 
     fn start_line(&mut self, bytes: &[u8], line: &[u8]) {
@@ -288,13 +322,11 @@ impl Reader {
     }
 
     fn header_line(&mut self, bytes: &[u8], line: &[u8]) {
-        let Some((key, value)) = text::split_once(line, b':') else {
-            return self.fault(400, "Bad Request (header line without colon)");
-        };
-        let key = text::trim_end(key);
-        if !text::is_token(key) {
+        let end = line.iter().position(|byte| !text::is_token_byte(*byte)).unwrap_or(line.len());
+        let (key, rest) = line.split_at_checked(end).unwrap_or((line, b""));
+        let Some(value) = text::trim_start(rest).strip_prefix(b":").filter(|_| !key.is_empty()) else {
             return self.fault(400, "Bad Request (header name)");
-        }
+        };
         let (name, value) = (Name::parse(key), text::trim(value));
         self.lines.push(Line { name, key: Span::of(bytes, key), value: Span::of(bytes, value) });
     }

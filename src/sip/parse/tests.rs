@@ -92,6 +92,12 @@ fn folded_lines_are_joined() {
 }
 
 #[test]
+fn a_fold_behind_a_bare_carriage_return_does_not_begin_reading_for_ever() {
+    answered(invite("Subject: a\r\n\rX: b\r\n c\r\n", ""), 400);
+    answered(invite(&"X: a\r\n b\r\n\r".repeat(100), ""), 400);
+}
+
+#[test]
 fn lines_of_any_charset_do_not_end_the_header() {
     let mut bytes = b"INVITE sip:12345@h SIP/2.0\r\nSubject: \xb3\xe0\xb7\xe5\xff\xfe\r\n".to_vec();
     bytes.extend(HEAD.replace("From: ", "X-After: kept\r\nFrom: ").bytes());
