@@ -332,17 +332,17 @@ impl Reader {
     }
 
     /// The value of the only line of a name; a second line is a fault.
-    fn only(&mut self, name: Name) -> Option<Bytes> {
+    fn only(&mut self, name: Name) -> Option<Span> {
         let mut values = self.lines.iter().filter(|line| line.name == name);
         let value = values.next()?.value;
         let more = values.next().is_some();
         if more {
             self.fault(400, format!("Bad Request (two {} fields)", name.as_str()));
         }
-        Some(self.bytes.slice_ref(value.slice(&self.bytes)))
+        Some(value)
     }
 
-    fn required(&mut self, name: Name) -> Bytes {
+    fn required(&mut self, name: Name) -> Span {
         let value = self.only(name);
         if value.is_none() {
             self.fault(400, format!("Bad Request (no {})", name.as_str()));
@@ -368,7 +368,7 @@ impl Reader {
 
     fn address(&mut self, name: Name) -> NameAddr {
         let value = self.required(name);
-        NameAddr::from_bytes(value).unwrap_or_else(|fault| {
+        NameAddr::from_bytes(self.bytes.slice_ref(value.slice(&self.bytes))).unwrap_or_else(|fault| {
             self.value_fault(name, fault);
             NameAddr::default()
         })
@@ -376,7 +376,7 @@ impl Reader {
 
     fn cseq(&mut self) -> CSeq {
         let value = self.required(Name::CSeq);
-        CSeq::parse(&value).unwrap_or_else(|fault| {
+        CSeq::parse(value.slice(&self.bytes)).unwrap_or_else(|fault| {
             self.value_fault(Name::CSeq, fault);
             CSeq::new(0, Method::Options)
         })
@@ -384,7 +384,7 @@ impl Reader {
 
     fn max_forwards(&mut self) -> Option<u8> {
         let value = self.only(Name::MaxForwards)?;
-        let hops = text::number(&value).and_then(|hops| u8::try_from(hops).ok());
+        let hops = text::number(value.slice(&self.bytes)).and_then(|hops| u8::try_from(hops).ok());
         if hops.is_none() {
             self.fault(400, "Bad Request (Max-Forwards)");
         }
@@ -400,7 +400,7 @@ impl Reader {
                 return self.bytes.len();
             }
             None => return self.bytes.len(),
-            Some(value) => text::number(&value).and_then(|length| usize::try_from(length).ok()),
+            Some(value) => text::number(value.slice(&self.bytes)).and_then(|length| usize::try_from(length).ok()),
         };
         match length {
             None => self.fault(400, "Bad Request (Content-Length)"),
@@ -419,12 +419,12 @@ impl Reader {
         let from = self.address(Name::From);
         let to = self.address(Name::To);
         let call_id = self.required(Name::CallId);
-        if self.fault.is_none() && (call_id.is_empty() || call_id.iter().any(|byte| text::is_space(*byte))) {
+        let word = call_id.slice(&self.bytes);
+        if self.fault.is_none() && (word.is_empty() || word.iter().any(|byte| text::is_space(*byte))) {
             self.fault(400, "Bad Request (Call-ID)");
         }
         let cseq = self.cseq();
         let max_forwards = self.max_forwards();
-        let call_id = Span::of(&self.bytes, &call_id);
         let answerable =
             self.answerable && matches!(&self.start, Start::Request { method, .. } if *method != Method::Ack);
         let bytes = self.bytes.slice(..end);

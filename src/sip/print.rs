@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::header::address::NameAddr;
 use super::header::via::Via;
 use super::message::{Message, Method, Name, default_phrase};
 use super::text;
@@ -48,10 +49,14 @@ impl Draft {
         push_clean(&mut start, phrase.unwrap_or_else(|| default_phrase(status)).as_bytes());
         start.extend(b"\r\n");
         let mut draft = Self::starting(start);
-        let mut vias = request.headers(Name::Via).flat_map(|value| text::pieces(value, b','));
-        draft.top_via = vias.next().map(|_| request.via().clone());
-        for via in vias {
-            draft = draft.header(Name::Via, via);
+        let mut vias = request.headers(Name::Via);
+        if let Some(first) = vias.next() {
+            draft.top_via = Some(request.via().clone());
+            let mut values = text::pieces(first, b',');
+            values.next();
+            let others = Some(values.remainder()).filter(|others| !others.is_empty());
+            // Lines are copied whole: one line for each value would let a short list grow into a long answer.
+            draft = others.into_iter().chain(vias).fold(draft, |draft, value| draft.header(Name::Via, value));
         }
         draft = draft.header(Name::From, request.from().bytes()).header(Name::To, request.to().bytes());
         draft = draft.header(Name::CallId, request.call_id()).header(Name::CSeq, request.cseq().to_string());
@@ -168,10 +173,8 @@ impl Draft {
         for line in self.lines.split_inclusive(|byte| *byte == b'\n') {
             let (key, value) = text::split_once(line, b':').unwrap_or((line, b""));
             let value = text::trim(value.strip_suffix(b"\r\n").unwrap_or(value));
-            match super::header::address::NameAddr::parse(value) {
-                Ok(to) if Name::parse(key) == Name::To && to.tag().is_none() => {
-                    push_line(&mut out, key, to.with_tag(tag).bytes());
-                }
+            match (Name::parse(key) == Name::To).then(|| NameAddr::parse(value)) {
+                Some(Ok(to)) if to.tag().is_none() => push_line(&mut out, key, to.with_tag(tag).bytes()),
                 _ => out.extend(line),
             }
         }
@@ -234,6 +237,10 @@ fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Writes a value, CR and LF made spaces, and NUL too unless it is a quoted pair.
 fn push_clean(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
+        out.extend(value);
+        return;
+    }
     let mut before = 0;
     out.extend(value.iter().map(|byte| {
         let clean = match byte {

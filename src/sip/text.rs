@@ -43,23 +43,22 @@ impl Span {
 
 /// Whether an octet may stand in a token (RFC 3261 §25.1).
 #[must_use]
+#[expect(clippy::indexing_slicing, reason = "an octet is an index below 256")]
 pub const fn is_token_byte(byte: u8) -> bool {
-    // Two words of bits for the octets below 128: this is asked of each octet of each header name.
-    const BITS: u128 = {
-        let mut bits = 0;
-        let mut byte = 0_u8;
-        while byte < 128 {
-            if byte.is_ascii_alphanumeric()
-                || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
-            {
-                bits |= 1_u128 << byte;
-            }
-            byte += 1;
-        }
-        bits
-    };
-    byte < 128 && BITS >> byte & 1 == 1
+    TOKEN_BYTES[byte as usize]
 }
+
+/// One answer for each octet: this is asked of every octet of every header name.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Whether the bytes form a token.
 #[must_use]
@@ -164,8 +163,9 @@ pub fn closing_quote(after: &[u8], wide: bool) -> Option<usize> {
 /// Pieces come trimmed; an empty piece is given as such, so that a caller can refuse it. An unterminated quote or
 /// bracket makes the rest one piece.
 #[must_use]
-pub const fn pieces(value: &[u8], separator: u8) -> Pieces<'_> {
-    Pieces { rest: Some(value), separator, wide: None }
+pub fn pieces(value: &[u8], separator: u8) -> Pieces<'_> {
+    let plain = memchr::memchr2(b'"', b'<', value).is_none();
+    Pieces { rest: Some(value), separator, plain, wide: None }
 }
 
 /// See [`pieces`].
@@ -173,8 +173,18 @@ pub const fn pieces(value: &[u8], separator: u8) -> Pieces<'_> {
 pub struct Pieces<'a> {
     rest: Option<&'a [u8]>,
     separator: u8,
+    /// Whether the value holds neither quote nor bracket, so that every separator counts.
+    plain: bool,
     /// Whether the value needs a wide scan; worked out once, at the first quote.
     wide: Option<bool>,
+}
+
+impl<'a> Pieces<'a> {
+    /// What has not been cut yet, without the separator before it.
+    #[must_use]
+    pub fn remainder(&self) -> &'a [u8] {
+        trim(self.rest.unwrap_or_default())
+    }
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -182,6 +192,12 @@ impl<'a> Iterator for Pieces<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
+        if self.plain {
+            let (piece, rest) =
+                split_once(rest, self.separator).map_or((rest, None), |(piece, rest)| (piece, Some(rest)));
+            self.rest = rest;
+            return Some(trim(piece));
+        }
         let mut at = 0;
         let mut bracket = false;
         while let Some(byte) = rest.get(at) {
@@ -206,6 +222,23 @@ impl<'a> Iterator for Pieces<'a> {
         self.rest = None;
         Some(trim(rest))
     }
+}
+
+/// Whether a section of parameters closes its quotes and has no `<` or `>` outside them, so that what is appended to
+/// it is a parameter too.
+#[must_use]
+pub fn is_param_section(section: &[u8]) -> bool {
+    let mut rest = section;
+    let mut wide = None;
+    while let Some(at) = memchr::memchr3(b'"', b'<', b'>', rest) {
+        if rest.get(at) != Some(&b'"') {
+            return false;
+        }
+        let after = rest.get(at + 1..).unwrap_or_default();
+        let Some(length) = closing_quote(after, *wide.get_or_insert_with(|| is_wide(section))) else { return false };
+        rest = after.get(length + 1..).unwrap_or_default();
+    }
+    true
 }
 
 /// The content of a quoted string with its escapes undone; anything else as it is.

@@ -31,8 +31,12 @@ impl NameAddr {
     /// # Errors
     /// Says what the value breaks.
     pub fn from_bytes(raw: Bytes) -> Result<Self, BadSyntax> {
-        let raw = raw.slice_ref(text::trim(&raw));
+        let trimmed = text::trim(&raw);
+        let raw = if trimmed.len() == raw.len() { raw } else { raw.slice_ref(trimmed) };
         let (display, uri, params) = split(&raw)?;
+        if !text::is_param_section(params) {
+            return Err(BadSyntax("bad parameters"));
+        }
         let tag = param::param(params, "tag").flatten().filter(|tag| !tag.is_empty());
         let span = |part| Span::of(&raw, part);
         let (display, uri, params, tag) = (span(display), span(uri), span(params), tag.map(span));

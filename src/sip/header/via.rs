@@ -47,6 +47,9 @@ impl Via {
             return Err(BadSyntax("Via without transport or sent-by"));
         }
         let (host, port) = uri::host_port(sent_by)?;
+        if !text::is_param_section(params) {
+            return Err(BadSyntax("bad parameters"));
+        }
         let branch = param::param(params, "branch").flatten();
         let span = |part| Span::of(&raw, part);
         let (transport, sent_by, host) = (span(transport), span(sent_by), span(host));

@@ -46,6 +46,8 @@ fn faults_are_named() {
         b"sip:a@h?Route=x",
         b"a\"b <sip:a@h>",
         b";tag=1",
+        b"<sip:a@h>;x=\"",
+        b"<sip:a@h>;tag=1, <sip:b@h>",
     ] {
         assert!(NameAddr::parse(value).is_err(), "{}", text::decode(value));
     }
