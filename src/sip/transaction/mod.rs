@@ -144,3 +144,6 @@ impl Repeat {
         repeat.map_or(until, |repeat| repeat.at.min(until))
     }
 }
+
+#[cfg(test)]
+mod tests;
