@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::header::address::NameAddr;
 use super::header::cseq::{CSEQ_END, CSeq};
+use super::header::refer::Replaces;
 use super::header::via::Via;
 use super::message::{Message, Method, Name};
 use super::print::Draft;
@@ -33,6 +34,8 @@ use crate::base::flow::Flow;
 
 /// Hops a request of ours may take (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: &str = "70";
+/// What a `Replaces` says for a tag that is missing (RFC 3891 §3).
+const NO_TAG: &[u8] = b"0";
 
 /// What tells one dialog from all others (RFC 3261 §12).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -354,19 +357,24 @@ impl Dialog {
         &self.remote
     }
 
-    /// Whether a `Replaces` header names this dialog: its to-tag is our tag, its from-tag theirs, where `0` stands for
-    /// none (RFC 3891 §3).
+    /// Whether a `Replaces` of theirs names this dialog, where the tag `0` stands for none (RFC 3891 §3).
     #[must_use]
-    pub fn is_replaced_by(&self, call_id: &[u8], to_tag: &[u8], from_tag: &[u8]) -> bool {
-        let remote = self.id.remote_tag == from_tag || (self.id.remote_tag.is_empty() && from_tag == b"0");
-        self.id.call_id == call_id && self.id.local_tag == to_tag && remote
+    pub fn is_named_by(&self, replaces: &Replaces) -> bool {
+        let remote =
+            self.id.remote_tag == replaces.from_tag || (self.id.remote_tag.is_empty() && replaces.from_tag == NO_TAG);
+        self.id.call_id == replaces.call_id && self.id.local_tag == replaces.to_tag && remote
     }
 
-    /// The value of a `Replaces` header that names this dialog to its peer (attended transfer).
+    /// The `Replaces` that names this dialog to its peer (attended transfer).
     #[must_use]
-    pub fn replaces_value(&self) -> Vec<u8> {
-        let remote: &[u8] = if self.id.remote_tag.is_empty() { b"0" } else { &self.id.remote_tag };
-        [&self.id.call_id[..], b";to-tag=", remote, b";from-tag=", &self.id.local_tag].concat()
+    pub fn replaces(&self) -> Replaces {
+        let to_tag: &[u8] = if self.id.remote_tag.is_empty() { NO_TAG } else { &self.id.remote_tag };
+        Replaces {
+            call_id: self.id.call_id.to_vec(),
+            to_tag: to_tag.to_vec(),
+            from_tag: self.id.local_tag.to_vec(),
+            early_only: false,
+        }
     }
 
     fn begin(&self, method: &Method, cseq: u32, branch: &str) -> Draft {

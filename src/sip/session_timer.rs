@@ -9,7 +9,7 @@
 //! | we refresh | interval / 2 | [`TimerReason::Refresh`], then [`TimerReason::Expired`] |
 //! | they refresh | interval - min(32 s, interval / 3) | [`TimerReason::Expired`] |
 //!
-//! Deliberately absent: header parsing and printing (values come in and go out as numbers), and ending the call: an
+//! Deliberately absent: header grammar ([`super::header::session`]), and ending the call: an
 //! emergency call is not ended by its session timer, so the call floor decides.
 //! Limits: Min-SE is never below 90 s (§5).
 
@@ -17,52 +17,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::header::session::{self, Refresher, SessionExpires};
+use super::message::{Message, Name};
 use crate::base::now::{Mono, Now};
 
 /// The least Min-SE anybody may ask for (RFC 4028 §5).
 pub const LEAST_MIN_SE: Duration = Duration::from_secs(90);
 /// The most a refresh may be late before BYE (RFC 4028 §10).
 const GRACE: Duration = Duration::from_secs(32);
-
-/// Who sends the refreshes, in the words of the `refresher` parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Refresher {
-    /// The side that sent the request this timer was agreed in.
-    Uac,
-    /// The side that answered it.
-    Uas,
-}
-
-impl Refresher {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Uac => "uac",
-            Self::Uas => "uas",
-        }
-    }
-}
-
-/// A `Session-Expires` value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SessionExpires {
-    /// The session interval.
-    pub interval: Duration,
-    /// Who refreshes, when said.
-    pub refresher: Option<Refresher>,
-}
-
-impl SessionExpires {
-    /// The header value.
-    #[must_use]
-    pub fn value(&self) -> String {
-        let seconds = self.interval.as_secs();
-        self.refresher
-            .map_or_else(|| seconds.to_string(), |refresher| format!("{seconds};refresher={}", refresher.word()))
-    }
-}
 
 /// What a request said about session timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +35,25 @@ pub struct Asked {
     pub expires: Option<SessionExpires>,
     /// Its `Min-SE`.
     pub min_se: Option<Duration>,
+}
+
+impl Asked {
+    /// Reads a request; a value that cannot be read counts as absent.
+    #[must_use]
+    pub fn of(request: &Message) -> Self {
+        let seconds = |seconds| Duration::from_secs(u64::from(seconds));
+        Self {
+            supported: request.has_token(Name::Supported, "timer") || request.has_token(Name::Require, "timer"),
+            expires: agreed_in(request),
+            min_se: request.header(Name::MinSe).and_then(|value| session::parse_min_se(value).ok()).map(seconds),
+        }
+    }
+}
+
+/// The `Session-Expires` of a message, when present and readable.
+#[must_use]
+pub fn agreed_in(message: &Message) -> Option<SessionExpires> {
+    message.header(Name::SessionExpires).and_then(|value| SessionExpires::parse(value).ok())
 }
 
 /// Our wishes.
@@ -112,7 +93,7 @@ impl SessionPolicy {
     #[must_use]
     pub fn ask(&self, least: Option<Duration>) -> (SessionExpires, Duration) {
         let min_se = self.min_se.max(LEAST_MIN_SE).max(least.unwrap_or_default());
-        (SessionExpires { interval: self.interval.max(min_se), refresher: None }, min_se)
+        (expires(self.interval.max(min_se), None), min_se)
     }
 
     /// The answer to a request as UAS (RFC 4028 §9, table 2).
@@ -122,7 +103,7 @@ impl SessionPolicy {
     pub fn grant(&self, asked: &Asked) -> Result<Granted, TooSmall> {
         let min_se = self.min_se.max(LEAST_MIN_SE);
         if let Some(wanted) = asked.expires
-            && wanted.interval < min_se
+            && interval_of(wanted) < min_se
         {
             // A UAC without the extension cannot make sense of 422 (§9): the interval is raised instead, which only
             // happens when a proxy asked on its behalf.
@@ -131,15 +112,22 @@ impl SessionPolicy {
             }
         }
         let least = asked.min_se.unwrap_or_default().max(min_se);
-        let interval = asked.expires.map_or(self.interval, |wanted| wanted.interval.min(self.interval)).max(least);
+        let interval = asked.expires.map_or(self.interval, |wanted| interval_of(wanted).min(self.interval)).max(least);
         let refresher = if asked.supported {
             asked.expires.and_then(|wanted| wanted.refresher).unwrap_or(Refresher::Uac)
         } else {
             Refresher::Uas
         };
-        let expires = SessionExpires { interval, refresher: Some(refresher) };
-        Ok(Granted { expires, require: refresher == Refresher::Uac })
+        Ok(Granted { expires: expires(interval, Some(refresher)), require: refresher == Refresher::Uac })
     }
+}
+
+fn interval_of(value: SessionExpires) -> Duration {
+    Duration::from_secs(u64::from(value.seconds))
+}
+
+fn expires(interval: Duration, refresher: Option<Refresher>) -> SessionExpires {
+    SessionExpires { seconds: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX), refresher }
 }
 
 /// Why the timer's deadline came.
@@ -172,7 +160,7 @@ impl SessionTimer {
             *self = Self::off();
             return;
         };
-        let interval = agreed.interval.max(LEAST_MIN_SE);
+        let interval = interval_of(agreed).max(LEAST_MIN_SE);
         let we_refresh = match agreed.refresher {
             Some(Refresher::Uac) | None => we_asked,
             Some(Refresher::Uas) => !we_asked,
@@ -215,12 +203,8 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    fn asked(interval: u64, refresher: Option<Refresher>) -> Asked {
-        Asked {
-            supported: true,
-            expires: Some(SessionExpires { interval: seconds(interval), refresher }),
-            min_se: None,
-        }
+    fn asked(seconds: u32, refresher: Option<Refresher>) -> Asked {
+        Asked { supported: true, expires: Some(SessionExpires { seconds, refresher }), min_se: None }
     }
 
     #[test]
@@ -247,22 +231,22 @@ mod tests {
     #[test]
     fn rfc4028_s9_the_interval_is_never_raised_above_theirs_nor_below_their_min_se() {
         let policy = SessionPolicy::default();
-        assert_eq!(policy.grant(&asked(600, None)).unwrap().expires.interval, seconds(600));
-        assert_eq!(policy.grant(&asked(7200, None)).unwrap().expires.interval, seconds(1800));
+        assert_eq!(policy.grant(&asked(600, None)).unwrap().expires.seconds, 600);
+        assert_eq!(policy.grant(&asked(7200, None)).unwrap().expires.seconds, 1800);
         let strict = Asked { min_se: Some(seconds(3600)), ..asked(7200, None) };
-        assert_eq!(policy.grant(&strict).unwrap().expires.interval, seconds(3600));
+        assert_eq!(policy.grant(&strict).unwrap().expires.seconds, 3600);
     }
 
     #[test]
     fn rfc4028_s7_1_a_422_raises_what_we_ask_for() {
         let (expires, min_se) = SessionPolicy::default().ask(Some(seconds(2000)));
-        assert_eq!((expires.interval, min_se), (seconds(2000), seconds(2000)));
+        assert_eq!((expires.seconds, min_se), (2000, seconds(2000)));
     }
 
     #[test]
     fn rfc4028_s10_the_refresher_acts_at_half_time_and_the_other_gives_up_late() {
         let mut timer = SessionTimer::off();
-        let value = SessionExpires { interval: seconds(1800), refresher: Some(Refresher::Uac) };
+        let value = SessionExpires { seconds: 1800, refresher: Some(Refresher::Uac) };
         timer.set(now(), Some(value), true);
         assert_eq!(timer.deadline(), Some((Mono(0) + seconds(900), TimerReason::Refresh)));
         assert_eq!(timer.on_deadline(now().after(seconds(899))), None);
@@ -278,7 +262,7 @@ mod tests {
     #[test]
     fn rfc4028_s10_short_sessions_give_up_a_third_before_the_end() {
         let mut timer = SessionTimer::off();
-        timer.set(now(), Some(SessionExpires { interval: seconds(90), refresher: Some(Refresher::Uas) }), true);
+        timer.set(now(), Some(SessionExpires { seconds: 90, refresher: Some(Refresher::Uas) }), true);
         assert_eq!(timer.deadline(), Some((Mono(0) + seconds(60), TimerReason::Expired)));
     }
 
@@ -287,5 +271,15 @@ mod tests {
         let mut timer = SessionTimer::off();
         timer.set(now(), None, true);
         assert_eq!(timer.deadline(), None);
+    }
+
+    #[test]
+    fn rfc4028_s4_and_s5_a_request_is_read() {
+        let text = "INVITE sip:a@x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\nFrom: <sip:b@y>;tag=f\r\n\
+                    To: <sip:a@x>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nk: 100rel, Timer\r\n\
+                    x: 1800;refresher=uas\r\nMin-SE: 120\r\nContent-Length: 0\r\n\r\n";
+        let request = Message::datagram(bytes::Bytes::from(text)).unwrap();
+        let expected = Asked { min_se: Some(seconds(120)), ..asked(1800, Some(Refresher::Uas)) };
+        assert_eq!(Asked::of(&request), expected);
     }
 }

@@ -238,9 +238,11 @@ fn rfc5057_s5_1_481_ends_the_dialog_unless_it_is_about_a_subscription() {
 #[test]
 fn rfc3891_s3_replaces_names_our_tag_first() {
     let dialog = uac(200, &[CONTACT_1]);
-    assert_eq!(dialog.replaces_value(), b"c2;to-tag=theirs;from-tag=ours");
-    assert!(dialog.is_replaced_by(b"c2", b"ours", b"theirs"));
-    assert!(!dialog.is_replaced_by(b"c2", b"theirs", b"ours"));
+    let ours = dialog.replaces();
+    assert_eq!(ours.to_bytes(), b"c2;to-tag=theirs;from-tag=ours");
+    assert!(!dialog.is_named_by(&ours), "that is how the peer names it");
+    let theirs = Replaces::parse(b"c2;from-tag=theirs;to-tag=ours").unwrap();
+    assert!(dialog.is_named_by(&theirs));
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Algorithm, Counted, Line, params, response};
-use crate::sip::text;
+use crate::sip::header::auth::Auth;
 
 /// How often one request is tried again.
 const TRIES: u8 = 2;
@@ -71,14 +71,13 @@ impl ClientAuth {
         account: &Account,
         subject: Subject<'_>,
     ) -> Result<Vec<u8>, Unanswerable> {
-        let found = challenges.into_iter().find_map(|value| {
-            let asked = params::Asked::read(value)?;
-            let algorithm = Algorithm::read(asked.algorithm.as_deref())?;
-            let counted = asked.wants_count()?;
-            Some((asked, algorithm, counted))
+        let offered: Vec<_> = challenges.into_iter().filter_map(|value| Auth::parse(value).ok()).collect();
+        let found = offered.iter().find_map(|auth| {
+            let asked = params::Asked::read(auth)?;
+            Some((asked, Algorithm::read(asked.algorithm)?))
         });
-        let (asked, algorithm, counted) = found.ok_or(Unanswerable::Unsupported)?;
-        let same = self.given.as_ref().is_some_and(|given| given.nonce == *asked.nonce);
+        let (asked, algorithm) = found.ok_or(Unanswerable::Unsupported)?;
+        let same = self.given.as_ref().is_some_and(|given| given.nonce == asked.nonce);
         if self.tries >= TRIES || (self.tries > 0 && same && !asked.stale) {
             return Err(Unanswerable::Refused);
         }
@@ -87,10 +86,10 @@ impl ClientAuth {
         let given = Given {
             realm: asked.realm.to_vec(),
             nonce: asked.nonce.to_vec(),
-            opaque: asked.opaque.as_deref().map(<[u8]>::to_vec),
+            opaque: asked.opaque.map(<[u8]>::to_vec),
             algorithm,
             algorithm_named: asked.algorithm.is_some(),
-            counted,
+            counted: asked.counted,
             count,
         };
         Ok(self.given.insert(given).value(account, subject))
@@ -122,35 +121,21 @@ impl Given {
             &self.nonce,
             counted,
         );
-        let mut out = b"Digest username=".to_vec();
-        text::quote_into(&mut out, account.user.as_bytes());
-        for (name, value) in [
-            ("realm", self.realm.as_slice()),
-            ("nonce", &self.nonce),
-            ("uri", subject.uri),
-            ("response", proof.as_bytes()),
-        ] {
-            push_quoted(&mut out, name, value);
-        }
+        let mut value = Auth::new("Digest")
+            .quoted("username", &account.user)
+            .quoted("realm", &self.realm)
+            .quoted("nonce", &self.nonce)
+            .quoted("uri", subject.uri)
+            .quoted("response", &proof);
         if self.algorithm_named {
-            out.extend_from_slice(b", algorithm=");
-            out.extend_from_slice(self.algorithm.word().as_bytes());
+            value = value.token("algorithm", self.algorithm.word());
         }
         if counted.is_some() {
-            push_quoted(&mut out, "cnonce", subject.cnonce.as_bytes());
-            out.extend_from_slice(b", qop=auth, nc=");
-            out.extend_from_slice(nc.as_bytes());
+            value = value.quoted("cnonce", subject.cnonce).token("qop", "auth").token("nc", &nc);
         }
         if let Some(opaque) = &self.opaque {
-            push_quoted(&mut out, "opaque", opaque);
+            value = value.quoted("opaque", opaque);
         }
-        out
+        value.to_bytes()
     }
-}
-
-fn push_quoted(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(b", ");
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'=');
-    text::quote_into(out, value);
 }

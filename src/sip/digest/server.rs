@@ -27,6 +27,7 @@ use subtle::ConstantTimeEq as _;
 use super::{Algorithm, Line, hex, params, response};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
+use crate::sip::header::auth::Auth;
 
 const CHECK_BYTES: usize = 12;
 const HEAD_BYTES: usize = 13;
@@ -152,19 +153,18 @@ impl Authenticator {
     }
 
     /// Fresh values for WWW-Authenticate or Proxy-Authenticate, one header field each, in this order.
-    pub fn challenges(&mut self, now: Now, stale: bool) -> Vec<String> {
+    pub fn challenges(&mut self, now: Now, stale: bool) -> Vec<Vec<u8>> {
         let id = NonceId { issued_ms: wall_ms(now), serial: self.issued };
         self.issued = self.issued.wrapping_add(1);
-        let stale = if stale { ", stale=true" } else { "" };
-        self.policy
-            .algorithms
-            .iter()
-            .map(|algorithm| {
-                let nonce = self.nonce(id, *algorithm);
-                let realm = self.realm.replace(['"', '\\'], "");
-                format!(r#"Digest realm="{realm}", nonce="{nonce}", algorithm={algorithm}, qop="auth"{stale}"#)
-            })
-            .collect()
+        let challenge = |algorithm: &Algorithm| {
+            let value = Auth::new("Digest")
+                .quoted("realm", &self.realm)
+                .quoted("nonce", self.nonce(id, *algorithm))
+                .token("algorithm", algorithm.word())
+                .quoted("qop", "auth");
+            if stale { value.token("stale", "true") } else { value }.to_bytes()
+        };
+        self.policy.algorithms.iter().map(challenge).collect()
     }
 
     /// Judges a request by its Authorization (or Proxy-Authorization) values. `password_of` finds a user's password.
@@ -176,45 +176,45 @@ impl Authenticator {
         values: impl IntoIterator<Item = &'v [u8]>,
         password_of: impl FnOnce(&str) -> Option<Secret>,
     ) -> Verdict {
-        let ours = values.into_iter().find_map(|value| {
-            let answer = params::Answer::read(value)?;
-            (answer.realm == self.realm.as_bytes()).then_some(answer)
-        });
-        let Some(answer) = ours else {
+        let realm = self.realm.as_bytes();
+        let ours = values
+            .into_iter()
+            .filter_map(|value| Auth::parse(value).ok())
+            .find(|auth| auth.is_digest() && auth.get("realm") == Some(realm));
+        let Some(ours) = ours else {
             return Verdict::Challenge { stale: false };
         };
-        if !same_resource(&answer.uri, request_uri) {
+        let Ok(answer) = params::Answer::read(&ours) else {
+            return Verdict::Malformed;
+        };
+        if !same_resource(answer.uri, request_uri) {
             return Verdict::Malformed;
         }
-        let Some(algorithm) = Algorithm::read(answer.algorithm.as_deref()) else {
+        let Some(algorithm) = Algorithm::read(answer.algorithm) else {
             return Verdict::Challenge { stale: false };
         };
-        let counted = match answer.counted() {
-            Ok(counted) => counted,
-            Err(params::Unreadable) => return Verdict::Malformed,
-        };
-        let Ok(user) = std::str::from_utf8(&answer.username) else {
+        let Ok(user) = std::str::from_utf8(answer.username) else {
             return Verdict::Challenge { stale: false };
         };
         let known = password_of(user);
-        let stand_in = hex(&self.key.mac(&[b"unknown user", answer.username.as_ref()]));
+        let stand_in = hex(&self.key.mac(&[b"unknown user", answer.username]));
         let password = known.as_ref().map_or(stand_in.as_str(), Secret::reveal);
-        let line = Line { method: method.as_bytes(), uri: &answer.uri };
+        let line = Line { method: method.as_bytes(), uri: answer.uri };
         let expected = response(
             algorithm,
             user.as_bytes(),
-            self.realm.as_bytes(),
+            realm,
             password.as_bytes(),
             line,
-            &answer.nonce,
-            counted.map(|(counted, _)| counted),
+            answer.nonce,
+            answer.counted.map(|(counted, _)| counted),
         );
         let given = answer.response.to_ascii_lowercase();
         let right = bool::from(expected.as_bytes().ct_eq(&given)) && known.is_some();
         if !right || !self.policy.algorithms.contains(&algorithm) {
             return Verdict::Challenge { stale: false };
         }
-        if self.use_nonce(now, &answer.nonce, algorithm, counted.map(|(_, nc)| nc)) {
+        if self.use_nonce(now, answer.nonce, algorithm, answer.counted.map(|(_, nc)| nc)) {
             Verdict::Granted { user: user.to_owned() }
         } else {
             Verdict::Challenge { stale: true }

@@ -49,6 +49,12 @@ impl Wire {
         &self.0
     }
 
+    /// The message again, for who wants to look into it.
+    #[must_use]
+    pub fn message(&self) -> Message {
+        Message::own(self.0.clone())
+    }
+
     /// The bytes, taken out.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
