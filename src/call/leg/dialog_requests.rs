@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::incoming::{asked_timer, q850_of, sdp_of, session_expires};
+use super::incoming::{q850_of, sdp_of};
 use super::words::{LegEvent, Replaces};
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::now::{Mono, Now};
@@ -22,6 +22,7 @@ use crate::event::reason::EndReason;
 use crate::sip::message::{Message, Method, Name, default_phrase};
 use crate::sip::offer_answer::{Answering, Heard, Slot};
 use crate::sip::print::Draft;
+use crate::sip::session_timer::{Asked as AskedTimer, agreed_in};
 use crate::sip::transaction::accepted::Accepted2xx;
 use crate::sip::transaction::client::Client;
 use crate::sip::transaction::client_invite::ClientInvite;
@@ -227,8 +228,8 @@ impl Leg {
         let Some(dialog) = &mut self.dialog else { return };
         let mut draft =
             stamp::introduce(dialog.respond(request, 200, None)).header(Name::Server, rules.product.as_bytes());
-        if let Ok(granted) = rules.session.grant(&asked_timer(request)) {
-            draft = draft.header(Name::SessionExpires, granted.expires.value());
+        if let Ok(granted) = rules.session.grant(&AskedTimer::of(request)) {
+            draft = draft.header(Name::SessionExpires, granted.expires.to_string());
             if granted.require {
                 draft = draft.header(Name::Require, "timer");
             }
@@ -350,7 +351,7 @@ impl Leg {
         let Ok(Some(body)) = self.description.offer(Slot::invite(cseq)) else { return };
         let (expires, min_se) = rules.session.ask(None);
         let request = stamp::introduce(draft)
-            .header(Name::SessionExpires, expires.value())
+            .header(Name::SessionExpires, expires.to_string())
             .header(Name::MinSe, min_se.as_secs().to_string())
             .header(Name::UserAgent, rules.product.as_bytes())
             .body("application/sdp", body)
@@ -515,7 +516,7 @@ impl Leg {
                 let mut events = Vec::new();
                 let answer = self.description.on_response(slot, Answering::Success, sdp_of(response), &mut events);
                 self.send_ack(cseq, answer.ok().flatten(), out);
-                self.session.set(now, session_expires(response), true);
+                self.session.set(now, agreed_in(response), true);
                 out.extend(events.into_iter().map(LegOut::Event));
             }
             status => {

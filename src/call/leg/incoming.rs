@@ -17,11 +17,10 @@ use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::session::{self, parse_min_se};
 use crate::sip::message::{Message, Name};
 use crate::sip::offer_answer::{Answering, Slot};
 use crate::sip::print::Draft;
-use crate::sip::session_timer::{Asked as AskedTimer, Refresher, SessionExpires};
+use crate::sip::session_timer::Asked as AskedTimer;
 use crate::sip::transaction::accepted::Accepted2xx;
 use crate::sip::transaction::server_invite::ServerInvite;
 use crate::sip::transaction::{TuEvent, TxEffect};
@@ -173,9 +172,9 @@ impl Leg {
             return self.reject(now, rules, 488, None, None, out);
         };
         let mut draft = stamp::introduce(incoming.response(rules, 200)).header(Name::Contact, stamp::contact(&flow));
-        let asked = asked_timer(incoming.request());
+        let asked = AskedTimer::of(incoming.request());
         if let Ok(granted) = rules.session.grant(&asked) {
-            draft = draft.header(Name::SessionExpires, granted.expires.value());
+            draft = draft.header(Name::SessionExpires, granted.expires.to_string());
             if granted.require {
                 draft = draft.header(Name::Require, "timer");
             }
@@ -294,26 +293,6 @@ pub(super) fn sdp_of(message: &Message) -> Option<Bytes> {
     // Old gear leaves Content-Type out; a body that begins like SDP is one.
     let is_sdp = message.is_content("application/sdp") || (message.content_type().is_none() && body.starts_with(b"v="));
     (is_sdp && !body.is_empty()).then_some(body)
-}
-
-/// What an INVITE says of session timers.
-pub(super) fn asked_timer(request: &Message) -> AskedTimer {
-    let min_se = request.header(Name::MinSe).and_then(|value| parse_min_se(value).ok());
-    AskedTimer {
-        supported: request.has_token(Name::Supported, "timer"),
-        expires: session_expires(request),
-        min_se: min_se.map(|seconds| Duration::from_secs(u64::from(seconds))),
-    }
-}
-
-/// The Session-Expires of a message, where it has a good one.
-pub(super) fn session_expires(message: &Message) -> Option<SessionExpires> {
-    let header = session::SessionExpires::parse(message.header(Name::SessionExpires)?).ok()?;
-    let refresher = header.refresher.map(|side| match side {
-        session::Refresher::Uac => Refresher::Uac,
-        session::Refresher::Uas => Refresher::Uas,
-    });
-    Some(SessionExpires { interval: Duration::from_secs(u64::from(header.seconds)), refresher })
 }
 
 /// The reason for a hang-up that the peer gave, as a Q.850 cause.

@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::incoming::{sdp_of, session_expires};
+use super::incoming::sdp_of;
 use super::words::{LegEvent, Outgoing};
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::flow::Flow;
@@ -23,6 +23,7 @@ use crate::sip::dialog::{Dialog, Opening};
 use crate::sip::header::address::NameAddr;
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::offer_answer::{Answering, Slot};
+use crate::sip::session_timer::agreed_in;
 use crate::sip::transaction::client_invite::ClientInvite;
 use crate::sip::transaction::{TuEvent, TxEffect};
 
@@ -117,7 +118,7 @@ impl Leg {
         let mut draft = stamp::introduce(opening.request(&Method::Invite, &branch))
             .replace(Name::MaxForwards, wanted.max_forwards.to_string())
             .header(Name::UserAgent, rules.product.as_bytes())
-            .header(Name::SessionExpires, expires.value())
+            .header(Name::SessionExpires, expires.to_string())
             .header(Name::MinSe, min_se.as_secs().to_string());
         for (name, value) in &wanted.headers {
             draft = draft.header_raw(name.as_bytes(), value);
@@ -245,7 +246,7 @@ impl Leg {
             self.fail_calling(488, true, out);
             return self.send_bye(now, rules, EndReason::NoCodec, out);
         }
-        self.session.set(now, session_expires(response), true);
+        self.session.set(now, agreed_in(response), true);
         self.state = LegState::Talking;
         if let Some(calling) = &mut self.outgoing {
             calling.told = true;
