@@ -469,6 +469,30 @@ impl Control {
         self.mints.transfer
     }
 
+    /// Its names.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What stays known of its beginning.
+    #[must_use]
+    pub const fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// The first agent who answered.
+    #[must_use]
+    pub const fn first_agent(&self) -> Option<&AgentId> {
+        self.first_agent.as_ref()
+    }
+
+    /// The receiver's number for the ticket.
+    #[must_use]
+    pub const fn ticket_no(&self) -> Option<&Arc<str>> {
+        self.ticket_no.as_ref()
+    }
+
     /// All legs.
     #[must_use]
     pub const fn legs(&self) -> &Legs {

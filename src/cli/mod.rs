@@ -6,6 +6,8 @@
 mod check;
 mod prompts;
 mod route;
+mod run;
+mod status;
 
 use std::process::ExitCode;
 
@@ -17,14 +19,20 @@ use crate::plan::load::{Loaded, Request, load};
 
 /// SIP call router for Chinese 12345 government hotlines.
 #[derive(Debug, Parser)]
-#[command(name = "switch12345", version, about, arg_required_else_help = true)]
+#[command(name = "switch12345", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Run,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Starts the engine; the same as no command at all.
+    Run(run::Run),
+    /// Shows the running engine.
+    Status(status::Status),
     /// Validates configuration and all dialplans and runs their test rows.
     Check(check::Check),
     /// Explains what would happen to a call.
@@ -55,7 +63,11 @@ impl Configuration {
 /// Runs the command given to this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    let Some(command) = cli.command else { return cli.run.run() };
+    match command {
+        Command::Run(command) => command.run(),
+        Command::Status(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Route(command) => command.run(),
         Command::Prompts(command) => command.run(),

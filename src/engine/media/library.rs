@@ -1,7 +1,7 @@
 //! All clips and the queue music, read once and shared by the workers.
 //!
-//! `prompts/<tenant>/<name>.wav` wins over `prompts/<name>.wav`; `music/default.wav` over the music made here. Files
-//! are read and converted when the library is made, never by a worker. Deliberately absent: watching for changes (a
+//! `<tenant>/<name>.wav` wins over `<name>.wav` (names hold slashes: `hotline/12369`), `music/default.wav` over the
+//! music made here. Files are read and converted when the library is made, never by a worker. Deliberately absent: watching for changes (a
 //! new library replaces the old whole).
 //!
 //! Limits: 20,000 files, 64 MB each.
@@ -15,6 +15,8 @@ use std::sync::Arc;
 use super::music;
 use crate::rtp::clip::{WavFault, read_wav};
 
+/// Folders within folders.
+const DEPTH_MAX: u8 = 4;
 /// Most files read.
 const FILES_MAX: usize = 20_000;
 /// Largest file read, bytes: ten minutes of stereo at 48 kHz and 16 bits are 115 MB, of mono at 44.1 kHz 53 MB.
@@ -44,59 +46,44 @@ pub enum ClipFaultKind {
     TooMuch,
 }
 
-/// Sounds as A-law at 8 kHz.
+/// Sounds as A-law at 8 kHz, by their path below the folder, without its ending: `greeting.1`, `hotline/12369`.
 #[derive(Clone, Debug)]
 pub struct ClipLibrary {
-    shared: BTreeMap<Box<str>, Arc<[u8]>>,
-    places: BTreeMap<Box<str>, BTreeMap<Box<str>, Arc<[u8]>>>,
+    clips: BTreeMap<Box<str>, Arc<[u8]>>,
     music: Arc<[u8]>,
 }
 
 impl Default for ClipLibrary {
     /// No clips, and the music made here.
     fn default() -> Self {
-        Self { shared: BTreeMap::new(), places: BTreeMap::new(), music: music::composed().into() }
+        Self { clips: BTreeMap::new(), music: music::composed().into() }
     }
 }
 
 impl ClipLibrary {
-    /// Reads `prompts/` and `music/` under `root`. A missing folder is an empty one; a bad file is a fault and the
-    /// rest is read.
+    /// Reads every `.wav` below `folder`. A missing folder is an empty one; a bad file is a fault and the rest is
+    /// read. `music/default.wav` in it replaces the music made here.
     #[must_use]
-    pub fn load(root: &Path) -> (Self, Vec<ClipFault>) {
+    pub fn load(folder: &Path) -> (Self, Vec<ClipFault>) {
         let mut library = Self::default();
         let mut faults = Vec::new();
-        let prompts = root.join("prompts");
-        for path in listed(&prompts, &mut faults) {
-            if path.is_dir() {
-                let place = name_of(&path);
-                for file in listed(&path, &mut faults) {
-                    library.insert(Some(&place), &file, &mut faults);
-                }
-            } else {
-                library.insert(None, &path, &mut faults);
-            }
-        }
-        let path = root.join("music").join("default.wav");
-        if path.exists() {
-            match read(&path) {
-                Ok(alaw) => library.music = alaw.into(),
-                Err(why) => faults.push(ClipFault { path, why }),
-            }
+        library.load_below(folder, "", 0, &mut faults);
+        if let Some(music) = library.clips.get("music/default") {
+            library.music = Arc::clone(music);
         }
         (library, faults)
     }
 
     /// Adds or replaces a clip made elsewhere; `tenant` empty is the shared one.
     pub fn put(&mut self, tenant: &str, name: &str, alaw: &[u8]) {
-        let clips = if tenant.is_empty() { &mut self.shared } else { self.places.entry(tenant.into()).or_default() };
-        clips.insert(name.into(), alaw.into());
+        let key = if tenant.is_empty() { name.to_owned() } else { format!("{tenant}/{name}") };
+        self.clips.insert(key.into(), alaw.into());
     }
 
     /// The clip of that name, the place's own first.
     #[must_use]
     pub fn clip(&self, tenant: &str, name: &str) -> Option<&Arc<[u8]>> {
-        self.places.get(tenant).and_then(|place| place.get(name)).or_else(|| self.shared.get(name))
+        self.clips.get(format!("{tenant}/{name}").as_str()).or_else(|| self.clips.get(name))
     }
 
     /// The queue music, at least one frame long.
@@ -108,7 +95,7 @@ impl ClipLibrary {
     /// How many clips there are, the places' own included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.len() + self.places.values().map(BTreeMap::len).sum::<usize>()
+        self.clips.len()
     }
 
     /// Whether there is no clip.
@@ -117,14 +104,17 @@ impl ClipLibrary {
         self.len() == 0
     }
 
-    fn insert(&mut self, place: Option<&str>, path: &Path, faults: &mut Vec<ClipFault>) {
-        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
-            return;
-        }
-        let read = if self.len() < FILES_MAX { read(path) } else { Err(ClipFaultKind::TooMuch) };
-        match read {
-            Ok(alaw) => self.put(place.unwrap_or_default(), &name_of(&path.with_extension("")), &alaw),
-            Err(why) => faults.push(ClipFault { path: path.to_owned(), why }),
+    fn load_below(&mut self, folder: &Path, prefix: &str, depth: u8, faults: &mut Vec<ClipFault>) {
+        for path in listed(folder, faults) {
+            if path.is_dir() && depth < DEPTH_MAX {
+                self.load_below(&path, &format!("{prefix}{}/", name_of(&path)), depth + 1, faults);
+            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
+                let read = if self.len() < FILES_MAX { read(&path) } else { Err(ClipFaultKind::TooMuch) };
+                match read {
+                    Ok(alaw) => self.put("", &format!("{prefix}{}", name_of(&path.with_extension(""))), &alaw),
+                    Err(why) => faults.push(ClipFault { path, why }),
+                }
+            }
         }
     }
 }
@@ -169,14 +159,15 @@ mod tests {
     #[test]
     fn a_places_own_clip_wins_and_a_bad_file_spoils_nothing() {
         let root = std::env::temp_dir().join(format!("clips-{}", std::process::id()));
-        fs::create_dir_all(root.join("prompts/chifeng")).unwrap();
+        fs::create_dir_all(root.join("chifeng/hotline")).unwrap();
         fs::create_dir_all(root.join("music")).unwrap();
         for (path, bytes) in [
-            ("prompts/greeting.wav", wav(1)),
-            ("prompts/closed.WAV", wav(2)),
-            ("prompts/chifeng/greeting.wav", wav(3)),
-            ("prompts/chifeng/bad.wav", b"no".to_vec()),
-            ("prompts/notes.txt", b"no".to_vec()),
+            ("greeting.wav", wav(1)),
+            ("closed.WAV", wav(2)),
+            ("chifeng/hotline/12369.wav", wav(5)),
+            ("chifeng/greeting.wav", wav(3)),
+            ("chifeng/bad.wav", b"no".to_vec()),
+            ("notes.txt", b"no".to_vec()),
             ("music/default.wav", wav(4)),
         ] {
             fs::write(root.join(path), bytes).unwrap();
@@ -186,7 +177,8 @@ mod tests {
         let first = |tenant, name| library.clip(tenant, name).map(|clip| clip[0]);
         assert_eq!((first("chifeng", "greeting"), first("yunnan", "greeting")), (Some(3), Some(1)));
         assert_eq!((first("chifeng", "closed"), first("chifeng", "bad")), (Some(2), None));
-        assert_eq!((library.len(), library.music()[0], faults.len()), (3, 4, 1));
+        assert_eq!(first("chifeng", "hotline/12369"), Some(5));
+        assert_eq!((library.len(), library.music()[0], faults.len()), (5, 4, 1));
         assert!(faults[0].to_string().ends_with("bad.wav: not a RIFF/WAVE file"), "{}", faults[0]);
     }
 

@@ -1,0 +1,138 @@
+//! The HTTP side: health, metrics, and the API (`contract.md` §6).
+//!
+//! Bearer token of the admin, compared in constant time; every change and every look at a ticket is audited. Numbers
+//! of citizens are masked unless the ticket itself is asked for. Deliberately absent: roles other than admin, TLS,
+//! the console, events as a stream.
+//!
+//! | limit | value |
+//! |---|---|
+//! | request body | 64 KiB |
+//! | rows of a listing | 500 |
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::audit::Audit;
+use super::call_task::World;
+use super::store::Store;
+use crate::base::secret::Secret;
+
+mod agents;
+mod calls;
+mod health;
+mod tickets;
+
+const BODY_MAX: usize = 64 * 1024;
+
+/// What the handlers reach.
+#[derive(Clone)]
+pub struct Api {
+    world: World,
+    store: Arc<Store>,
+    audit: Arc<Audit>,
+    token: Arc<Secret>,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl Api {
+    /// An API over a running engine.
+    #[must_use]
+    pub fn new(world: World, store: Arc<Store>, audit: Arc<Audit>, token: Secret) -> Self {
+        // A second engine in the same process (tests, the demo) shares the first one's recorder and shows no metrics.
+        let metrics = PrometheusBuilder::new().install_recorder().ok();
+        Self { world, store, audit, token: Arc::new(token), metrics }
+    }
+
+    fn note(&self, what: &str, subject: &str, detail: &str) {
+        self.audit.note(self.world.clock.now().wall, "admin", what, subject, detail);
+    }
+}
+
+/// Why a request is not carried out.
+#[derive(Debug)]
+pub(super) struct Refusal(StatusCode, String);
+
+impl Refusal {
+    pub(super) fn not_found(what: &str) -> Self {
+        Self(StatusCode::NOT_FOUND, format!("there is no such {what}"))
+    }
+
+    pub(super) fn bad(why: impl Into<String>) -> Self {
+        Self(StatusCode::UNPROCESSABLE_ENTITY, why.into())
+    }
+
+    pub(super) fn busy(why: impl Into<String>) -> Self {
+        Self(StatusCode::SERVICE_UNAVAILABLE, why.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, axum::Json(serde_json::json!({ "error": self.1 }))).into_response()
+    }
+}
+
+/// Serves until the engine stops.
+pub async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
+    let served = axum::serve(listener, router(api)).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(fault) = served.await {
+        tracing::error!(%fault, "the HTTP listener failed");
+    }
+}
+
+fn router(api: Api) -> Router {
+    let guarded = Router::new()
+        .route("/status", get(health::status))
+        .route("/calls", get(calls::list))
+        .route("/calls/{call}", get(calls::one))
+        .route("/calls/{call}/three-way", post(calls::three_way))
+        .route("/calls/{call}/emergency", post(calls::emergency))
+        .route("/calls/{call}/hang-up", post(calls::hang_up))
+        .route("/calls/{call}/classify", post(calls::classify))
+        .route("/calls/{call}/malicious", post(calls::malicious))
+        .route("/agents", get(agents::list))
+        .route("/agents/{agent}/state", post(agents::choose))
+        .route("/agents/{agent}/wrap-up", post(agents::wrap_up))
+        .route("/queues", get(agents::queues))
+        .route("/trunks", get(agents::trunks))
+        .route("/tickets", get(tickets::list))
+        .route("/tickets/dead", get(tickets::dead))
+        .route("/tickets/redrive", post(tickets::redrive))
+        .route("/tickets/{ticket}", get(tickets::one))
+        .route("/tickets/{ticket}/events", get(tickets::events))
+        .route("/endpoints", get(tickets::endpoints))
+        .route("/endpoints/{name}/park", post(tickets::park))
+        .route("/endpoints/{name}/enable", post(tickets::enable))
+        .route_layer(middleware::from_fn_with_state(api.clone(), guard));
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .nest("/api/v1", guarded)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(api)
+}
+
+async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+        .unwrap_or_default();
+    if bool::from(given.ct_eq(api.token.reveal().as_bytes())) {
+        return next.run(request).await;
+    }
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, challenge, axum::Json(serde_json::json!({ "error": "a bearer token is needed" })))
+        .into_response()
+}

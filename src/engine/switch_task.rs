@@ -1,0 +1,238 @@
+//! The one task every packet passes: it owns the switch, begins call tasks, and answers their questions.
+//!
+//! Packets go before questions only as far as the two queues share its turns fairly; nothing here waits for a call.
+//! Deliberately absent: deciding whose packet it is (`switch`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::acd_task::AcdAsk;
+use super::call_task::{self, Pinned, World};
+use super::net::{Net, NetEvent};
+use crate::acd::words::LineState;
+use crate::base::flow::{Flow, Side, Transport};
+use crate::base::id::{AgentId, CallId, LookupId};
+use crate::call::words::{CallInput, LegExchange, Query};
+use crate::call::{Call, Origin};
+use crate::plan::model::Plan;
+use crate::rtp::command::MediaLeg;
+use crate::switch::Switch;
+use crate::switch::words::{Counted, NewCall, Paths, SwitchEffect};
+
+/// What the switch task is asked.
+#[derive(Debug)]
+pub enum SwitchAsk {
+    /// Where somebody is.
+    Find {
+        /// Who asks.
+        call: CallId,
+        /// The question's id.
+        lookup: LookupId,
+        /// The question.
+        query: Query,
+    },
+    /// What an agent's leg does now.
+    Line {
+        /// The agent.
+        agent: AgentId,
+        /// The leg.
+        leg: MediaLeg,
+        /// What it does.
+        state: LineState,
+    },
+    /// A call is over.
+    CallOver {
+        /// Which.
+        call: CallId,
+        /// Whether it ended by itself; otherwise its task panicked.
+        whole: bool,
+    },
+    /// A leg moves between calls.
+    Exchange {
+        /// Who says so.
+        call: CallId,
+        /// What.
+        exchange: LegExchange,
+    },
+    /// A new plan is in force.
+    Replan(Arc<Plan>),
+    /// A trunk's host name was resolved.
+    Resolved(String, Vec<SocketAddr>),
+    /// Only emergency calls from now on.
+    Drain,
+    /// The trunks and phones as they are.
+    View(oneshot::Sender<SwitchView>),
+}
+
+/// Trunks and registrations as shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct SwitchView {
+    /// All trunks.
+    pub trunks: Vec<TrunkView>,
+    /// Agents with a phone registered, and how many.
+    pub registered: Vec<(AgentId, usize)>,
+    /// Calls whose names the switch holds.
+    pub calls: usize,
+    /// Names held for them; zero when no call lives.
+    pub names: usize,
+    /// Whether only emergency calls are let in.
+    pub draining: bool,
+}
+
+/// One trunk as shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrunkView {
+    /// Its name.
+    pub trunk: String,
+    /// Its place.
+    pub tenant: String,
+    /// Calls that came over it and live.
+    pub calls: u32,
+    /// Calls it may carry; zero is no cap.
+    pub max_calls: u32,
+    /// Where calls out go.
+    pub to: Vec<String>,
+}
+
+impl Paths for Net {
+    fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        Self::flow_to(self, side, transport, remote)
+    }
+}
+
+/// The task.
+pub struct SwitchTask {
+    /// The machine.
+    pub switch: Switch,
+    /// What calls reach.
+    pub world: World,
+    /// Call tasks.
+    pub calls: TaskTracker,
+}
+
+impl SwitchTask {
+    /// Runs until the engine stops.
+    pub async fn run(
+        mut self,
+        mut packets: mpsc::Receiver<NetEvent>,
+        mut asked: mpsc::Receiver<SwitchAsk>,
+        stop: CancellationToken,
+    ) {
+        let mut out = Vec::new();
+        loop {
+            let due = self.switch.deadline().map(|at| self.world.clock.instant(at));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(event) = packets.recv() => self.on_packet(event, &mut out),
+                Some(ask) = asked.recv() => self.on_ask(ask, &mut out),
+                () = call_task::wait_until(due) => self.switch.on_deadline(self.world.clock.now(), &mut out),
+            }
+            for effect in out.drain(..) {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    fn on_packet(&mut self, event: NetEvent, out: &mut Vec<SwitchEffect>) {
+        match event {
+            NetEvent::Packet { flow, bytes } => self.switch.receive(self.world.clock.now(), flow, bytes, out),
+            NetEvent::Closed(flow) => {
+                self.switch.closed(flow, out);
+                for call in self.world.mailboxes.calls() {
+                    out.push(SwitchEffect::Deliver(call, CallInput::TransportDown(flow)));
+                }
+            }
+        }
+    }
+
+    fn on_ask(&mut self, ask: SwitchAsk, out: &mut Vec<SwitchEffect>) {
+        match ask {
+            SwitchAsk::Find { call, lookup, query } => self.switch.find(call, lookup, &query, &self.world.net, out),
+            SwitchAsk::Line { agent, leg, state } => self.switch.note_line(agent, leg, state),
+            SwitchAsk::CallOver { call, .. } => {
+                self.switch.call_over(call);
+                self.world.journal.close(call);
+            }
+            SwitchAsk::Exchange { call, exchange } => {
+                tracing::debug!(%call, ?exchange, "legs are not moved between calls by this build");
+            }
+            SwitchAsk::Replan(plan) => self.switch.replan(plan),
+            SwitchAsk::Resolved(host, addresses) => self.switch.resolved(&host, addresses),
+            SwitchAsk::Drain => self.switch.drain(),
+            SwitchAsk::View(reply) => drop(reply.send(self.view())),
+        }
+    }
+
+    fn carry_out(&mut self, effect: SwitchEffect) {
+        match effect {
+            SwitchEffect::Transmit(flow, bytes) => self.world.net.send(&flow, bytes),
+            SwitchEffect::Begin(new) => self.begin(*new),
+            SwitchEffect::Deliver(call, input) => {
+                self.world.mailboxes.post(call, input);
+            }
+            SwitchEffect::Acd(input) => {
+                if self.world.acd.try_send(AcdAsk::Input(input)).is_err() {
+                    tracing::error!("the queues' channel is full");
+                }
+            }
+            SwitchEffect::Count(counted) => count(counted),
+        }
+    }
+
+    fn begin(&mut self, new: NewCall) {
+        let call = new.identity.call;
+        // The store has room for as many calls as admission lets in, so this refuses only while the disk stands still.
+        if !self.world.journal.open(call, new.emergency) && !self.world.journal.open(call, true) {
+            self.switch.call_over(call);
+            return;
+        }
+        let mailbox = self.world.mailboxes.open(call);
+        let pinned = Pinned { plan: Arc::clone(self.switch.plan()), emergency: new.emergency };
+        let mut born = Vec::new();
+        let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(new.facts) };
+        let newest = self.world.newest.load_full();
+        let terms = self.world.terms(&pinned.plan, &newest);
+        let call = Call::new(self.world.clock.now(), terms, new.identity, origin, &mut born);
+        self.calls.spawn(call_task::run(self.world.clone(), pinned, call, mailbox, born));
+    }
+
+    fn view(&self) -> SwitchView {
+        let settings = &self.switch.plan().settings;
+        let trunks = settings.trunks.values().map(|trunk| TrunkView {
+            trunk: trunk.name.to_string(),
+            tenant: trunk.tenant.to_string(),
+            calls: self.switch.admission().live_on(&trunk.name),
+            max_calls: trunk.max_calls,
+            to: trunk.to.iter().map(|to| format!("{}:{}:{}", to.transport.param_name(), to.host, to.port)).collect(),
+        });
+        SwitchView {
+            trunks: trunks.collect(),
+            registered: self.switch.desk().registered().map(|(agent, phones)| (agent.clone(), phones)).collect(),
+            calls: self.switch.calls().len(),
+            names: self.switch.calls().names(),
+            draining: self.switch.admission().is_draining(),
+        }
+    }
+}
+
+fn count(counted: Counted) {
+    match counted {
+        Counted::Malformed => metrics::counter!("switch12345_sip_malformed_total").increment(1),
+        Counted::UnknownSource => metrics::counter!("switch12345_sip_unknown_source_total").increment(1),
+        Counted::Challenged => metrics::counter!("switch12345_sip_challenged_total").increment(1),
+        Counted::Stray => metrics::counter!("switch12345_sip_stray_total").increment(1),
+        Counted::Merged => metrics::counter!("switch12345_sip_merged_total").increment(1),
+        Counted::Admitted(trunk) => {
+            metrics::counter!("switch12345_calls_admitted_total", "trunk" => trunk.to_string()).increment(1);
+        }
+        Counted::Refused(trunk, why) => {
+            let trunk = trunk.map_or_else(|| "none".to_owned(), |trunk| trunk.to_string());
+            metrics::counter!("switch12345_calls_refused_total", "trunk" => trunk, "cause" => why.word()).increment(1);
+        }
+    }
+}
