@@ -4,6 +4,8 @@
 //! everything from them, and serves callers by trying each in order of rank. It shares with the machine only the
 //! words and the directory. Estimates and the 5-second telling of places are left to unit tests.
 
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics on what is not there")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
