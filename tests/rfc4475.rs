@@ -7,6 +7,8 @@
 //!
 //! The foreign set is looked for in `$SWITCH12345_CORPORA`, then beside the repository.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;

@@ -237,11 +237,21 @@ impl Reader {
     }
 
     fn lines(&mut self, limits: &Limits) {
-        let bytes = self.bytes.clone();
-        let head = bytes.get(..limits.head).unwrap_or(&bytes);
+        // Taken out while it is read, to be borrowed beside `self`, and put back at the end.
+        let bytes = std::mem::take(&mut self.bytes);
+        let is_folded = self.unfolded_lines(&bytes, limits);
+        self.bytes = bytes;
+        if is_folded {
+            self.joined(limits);
+        }
+    }
+
+    /// Reads the header section, unless it turns out to be folded.
+    fn unfolded_lines(&mut self, bytes: &Bytes, limits: &Limits) -> bool {
+        let head = bytes.get(..limits.head).unwrap_or(bytes);
         let mut rest = head;
         match next_line(&mut rest) {
-            Ok(Some(line)) if !matches!(rest, [b' ' | b'\t', ..]) => self.start_line(&bytes, line),
+            Ok(Some(line)) if !matches!(rest, [b' ' | b'\t', ..]) => self.start_line(bytes, line),
             Ok(_) => self.fault(400, "Bad Request (start line)"),
             Err(fault) => self.fault(400, format!("Bad Request ({fault})")),
         }
@@ -249,8 +259,8 @@ impl Reader {
         loop {
             match next_line(&mut rest) {
                 Ok(Some([])) => break,
-                Ok(Some(_)) if matches!(rest, [b' ' | b'\t', ..]) => return self.joined(limits),
-                Ok(Some(line)) => self.header_line(&bytes, line),
+                Ok(Some(_)) if matches!(rest, [b' ' | b'\t', ..]) => return true,
+                Ok(Some(line)) => self.header_line(bytes, line),
                 Ok(None) | Err(_) if rest.is_empty() => {
                     let (status, phrase) = match head.len() < bytes.len() {
                         true => (513, "Message Too Large (header section)"),
@@ -272,6 +282,7 @@ impl Reader {
         if has_bare_nul(head) {
             self.fault(400, "Bad Request (NUL in header)");
         }
+        false
     }
 
     /// Begins anew on the same bytes with folds joined, of which there is then none.
@@ -427,7 +438,8 @@ impl Reader {
         let max_forwards = self.max_forwards();
         let answerable =
             self.answerable && matches!(&self.start, Start::Request { method, .. } if *method != Method::Ack);
-        let bytes = self.bytes.slice(..end);
+        let mut bytes = self.bytes;
+        bytes.truncate(end);
         let message = Message {
             bytes,
             start: self.start,

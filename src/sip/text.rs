@@ -49,6 +49,7 @@ pub const fn is_token_byte(byte: u8) -> bool {
 }
 
 /// One answer for each octet: this is asked of every octet of every header name.
+#[expect(clippy::indexing_slicing, reason = "worked out at compile time")]
 const TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;

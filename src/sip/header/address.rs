@@ -33,7 +33,7 @@ impl NameAddr {
     pub fn from_bytes(raw: Bytes) -> Result<Self, BadSyntax> {
         let trimmed = text::trim(&raw);
         let raw = if trimmed.len() == raw.len() { raw } else { raw.slice_ref(trimmed) };
-        let (display, uri, params) = split(&raw)?;
+        let Parts { display, uri, params } = Parts::of(&raw)?;
         if !text::is_param_section(params) {
             return Err(BadSyntax("bad parameters"));
         }
@@ -240,31 +240,40 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     Some(whole + fraction * scale).filter(|q| *q <= 1000)
 }
 
-/// Splits a value into display name, address and the section after the first `;` behind the address.
-fn split(value: &[u8]) -> Result<(&[u8], &[u8], &[u8]), BadSyntax> {
-    if let Some(after) = value.strip_prefix(b"\"") {
-        let close = text::closing_quote(after, text::is_wide(value)).ok_or(BadSyntax("open quote"))?;
-        let (display, rest) = value.split_at_checked(close + 2).ok_or(BadSyntax("open quote"))?;
-        let rest = text::trim_start(rest).strip_prefix(b"<").ok_or(BadSyntax("display name without <address>"))?;
-        let (uri, params) = bracketed(rest)?;
-        return Ok((display, uri, params));
-    }
-    if let Some((display, rest)) = text::split_once(value, b'<') {
-        if display.contains(&b'"') {
-            return Err(BadSyntax("bad display name"));
+/// The parts of a value.
+struct Parts<'a> {
+    display: &'a [u8],
+    uri: &'a [u8],
+    /// All after the first `;` behind the address.
+    params: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(value: &'a [u8]) -> Result<Self, BadSyntax> {
+        if let Some(after) = value.strip_prefix(b"\"") {
+            let close = text::closing_quote(after, text::is_wide(value)).ok_or(BadSyntax("open quote"))?;
+            let (display, rest) = value.split_at_checked(close + 2).ok_or(BadSyntax("open quote"))?;
+            let rest = text::trim_start(rest).strip_prefix(b"<").ok_or(BadSyntax("display name without <address>"))?;
+            let (uri, params) = bracketed(rest)?;
+            return Ok(Self { display, uri, params });
         }
-        let (uri, params) = bracketed(rest)?;
-        return Ok((text::trim(display), uri, params));
+        if let Some((display, rest)) = text::split_once(value, b'<') {
+            if display.contains(&b'"') {
+                return Err(BadSyntax("bad display name"));
+            }
+            let (uri, params) = bracketed(rest)?;
+            return Ok(Self { display: text::trim(display), uri, params });
+        }
+        let (uri, params) = text::split_once(value, b';').unwrap_or((value, b""));
+        if uri.contains(&b'?') {
+            return Err(BadSyntax("address with ? outside <>"));
+        }
+        let uri = text::trim(uri);
+        if uri.is_empty() || uri.contains(&b'>') {
+            return Err(BadSyntax("bad address"));
+        }
+        Ok(Self { display: b"", uri, params })
     }
-    let (uri, params) = text::split_once(value, b';').unwrap_or((value, b""));
-    if uri.contains(&b'?') {
-        return Err(BadSyntax("address with ? outside <>"));
-    }
-    let uri = text::trim(uri);
-    if uri.is_empty() || uri.contains(&b'>') {
-        return Err(BadSyntax("bad address"));
-    }
-    Ok((b"", uri, params))
 }
 
 /// Reads `uri>;params` after the opening bracket.

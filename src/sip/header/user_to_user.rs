@@ -90,7 +90,7 @@ impl std::fmt::Debug for UserToUser {
 }
 
 fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks_exact(2).map(|pair| Some(text::hex(*pair.first()?)? << 4 | text::hex(*pair.get(1)?)?)).collect()

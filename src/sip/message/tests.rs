@@ -109,9 +109,3 @@ fn unknown_extensions_are_listed() {
     let ack = request("ACK", |text| text.replace("Contact:", "Require: x\r\nContact:"));
     assert!(ack.check_extensions(&[]).is_ok());
 }
-
-#[test]
-fn every_status_has_a_phrase() {
-    assert!((100..700).all(|status| !default_phrase(status).is_empty()));
-    assert_eq!((default_phrase(486), default_phrase(499)), ("Busy Here", "Request Failure"));
-}
