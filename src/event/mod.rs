@@ -5,6 +5,8 @@
 
 pub mod agent;
 pub mod call;
+pub mod cdr;
 pub mod reason;
 pub mod span;
+pub mod stats;
 pub mod ticket;
