@@ -1,4 +1,5 @@
 //! The call record and the figures: two more folds over the same events.
+#![expect(clippy::unwrap_used, reason = "a test panics on what is not there")]
 
 mod ticket_support;
 

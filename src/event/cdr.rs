@@ -217,14 +217,15 @@ fn begin(event: &CallEvent) -> Option<CallRecord> {
 
 impl CallRecord {
     fn take(&mut self, event: &CallEvent) {
+        let at = Moment::from(event.at);
         match &event.what {
             Happening::LegStarted { .. } => self.open(event),
             Happening::LegRinging { leg } => {
-                self.with(*leg, |segment| _ = segment.ringing_at.get_or_insert(event.at.into()));
+                self.with(*leg, |segment| _ = segment.ringing_at.get_or_insert(at));
             }
             Happening::LegAnswered { leg } => self.with(*leg, |segment| segment.answer(event)),
             Happening::Answered { leg, first_agent, .. } => {
-                self.answered_at.get_or_insert(event.at.into());
+                self.answered_at.get_or_insert(at);
                 if self.first_agent_id.is_none() {
                     self.first_agent_id.clone_from(first_agent);
                 }

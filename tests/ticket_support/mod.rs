@@ -1,4 +1,5 @@
 //! What the ticket tests share: scripted calls, a clock by hand, a directory of their own.
+#![expect(clippy::unwrap_used, reason = "a test panics on what is not there")]
 #![expect(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
 use std::path::{Path, PathBuf};

@@ -161,10 +161,8 @@ impl Writer {
 
     fn answer(&self, job: Job, outcome: Outcome) {
         match (job, outcome) {
-            (Job::Event { event, reply, .. }, _) => {
-                if let Some(reply) = reply {
-                    reply(Stored { call: event.call, journal_seq: event.journal_seq });
-                }
+            (Job::Event { event, reply: Some(reply), .. }, _) => {
+                reply(Stored { call: event.call, journal_seq: event.journal_seq });
             }
             (Job::Settle { said, reply }, outcome) => {
                 let (ticket, number) = (said.ticket, said.ticket_no);
