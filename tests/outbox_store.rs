@@ -1,5 +1,5 @@
 //! The durable store: what is answered is on the disk, in order, through kills, full disks and restarts.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics on what is not there")]
+#![expect(clippy::unwrap_used, reason = "a test panics on what is not there")]
 
 mod ticket_support;
 

@@ -1,5 +1,5 @@
 //! The fold from events to tickets: golden bodies, types, durations, bounds.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics on what is not there")]
+#![expect(clippy::unwrap_used, reason = "a test panics on what is not there")]
 
 mod ticket_support;
 
