@@ -12,6 +12,7 @@
 //! | [`transaction`] | the machines of RFC 3261 §17 |
 //! | [`dialog`] | dialogs, their route sets and sequence numbers |
 //! | [`offer_answer`] | who owes an offer or an answer |
+//! | [`prack`] | provisional answers made reliable |
 //! | [`session_timer`] | who refreshes a session, and when it counts as dead |
 //! | [`digest`] | challenges and credentials |
 //! | [`token`] | branches and tags that name call and leg |
@@ -26,6 +27,7 @@ pub mod header;
 pub mod message;
 pub mod offer_answer;
 pub mod parse;
+pub mod prack;
 pub mod print;
 pub mod registrar;
 pub mod session_timer;

@@ -105,7 +105,8 @@ pub enum TuEvent {
     Cancelled,
     /// Server INVITE: the ACK of a 2xx came with the INVITE's own branch (RFC 6026 §7.1).
     Acked(Box<Message>),
-    /// Server: the ACK never came (timer H, or 64·T1 of a 2xx: RFC 3261 §13.3.1.4 wants BYE).
+    /// Server: the ACK never came (timer H, or 64·T1 of a 2xx: RFC 3261 §13.3.1.4 wants BYE), or the PRACK of a
+    /// reliable 1xx (RFC 3262 §3 wants 5xx).
     AckMissing,
     /// Server: the user never answered a non-INVITE request (RFC 4320 §4.2).
     NeverAnswered,
@@ -124,18 +125,18 @@ pub enum TxEnd {
 
 /// A repetition: when next, and after which interval that was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Repeat {
+pub(super) struct Repeat {
     at: Mono,
     interval: Duration,
 }
 
 impl Repeat {
-    fn first(now: Mono, interval: Duration, reliable: bool) -> Option<Self> {
+    pub(super) fn first(now: Mono, interval: Duration, reliable: bool) -> Option<Self> {
         (!reliable).then(|| Self { at: now + interval, interval })
     }
 
     /// Whether it is time. The next one counts from now: after a stall nothing is sent twice at once.
-    fn is_due(repeat: &mut Option<Self>, now: Mono, next: impl FnOnce(Duration) -> Duration) -> bool {
+    pub(super) fn is_due(repeat: &mut Option<Self>, now: Mono, next: impl FnOnce(Duration) -> Duration) -> bool {
         match repeat {
             Some(due) if due.at <= now => {
                 due.interval = next(due.interval);
@@ -146,7 +147,7 @@ impl Repeat {
         }
     }
 
-    fn deadline(repeat: Option<&Self>, until: Mono) -> Mono {
+    pub(super) fn deadline(repeat: Option<&Self>, until: Mono) -> Mono {
         repeat.map_or(until, |repeat| repeat.at.min(until))
     }
 }
