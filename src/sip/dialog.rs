@@ -500,4 +500,6 @@ const fn ends_on_481(method: &Method) -> bool {
 }
 
 #[cfg(test)]
+mod pair;
+#[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Challenges and answers, with our own client as the phone.
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 
 use super::super::Account;
 use super::super::client::{ClientAuth, Subject, Unanswerable};
@@ -220,4 +221,25 @@ fn the_count_window_admits_each_count_once() {
     }
     assert!(!window.admit(2), "too far behind to know");
     assert!(window.admit(u32::MAX));
+}
+
+proptest! {
+    #[test]
+    fn odd_credentials_make_no_panic_and_open_nothing(
+        bytes: Vec<u8>,
+        name in prop::sample::select(vec!["username", "realm", "nonce", "uri", "response", "algorithm", "qop", "nc", "cnonce"]),
+    ) {
+        let mut server = authenticator(DigestPolicy::default());
+        let good = answer(&mut ClientAuth::new(), &challenges(&mut server, at(0), false), "demo-1001");
+        let mut value = Auth::parse(&good).unwrap().quoted("extra", "x");
+        prop_assume!(value.get(name) != Some(&bytes[..]));
+        value = Auth::parse(&good.split(|byte| *byte == b',').filter(|piece| {
+            !piece.trim_ascii_start().starts_with(format!("{name}=").as_bytes())
+        }).collect::<Vec<_>>().join(&b','))
+        .unwrap_or(value)
+        .quoted(name, &bytes);
+        let verdict = judge(&mut server, at(1), "REGISTER", &value.to_bytes());
+        prop_assert_ne!(verdict, granted());
+        prop_assert_ne!(judge(&mut server, at(1), "REGISTER", &bytes), granted());
+    }
 }
