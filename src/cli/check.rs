@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::cli::{Configuration, moment, parse_at};
+use crate::cli::{Configuration, answer, moment, parse_at};
 use crate::plan::diagnose::Severity;
 use crate::plan::load::Loaded;
 
@@ -51,7 +51,6 @@ fn tests(loads: &[&Loaded]) -> (u32, u32) {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
 fn print_json(loads: &[&Loaded], ok: bool) {
     let mut shown: Vec<Value> = Vec::new();
     for loaded in loads {
@@ -63,20 +62,21 @@ fn print_json(loads: &[&Loaded], ok: bool) {
         }
     }
     let (passed, failed) = tests(loads);
-    println!("{}", json!({"ok": ok, "diagnostics": shown, "tests": {"passed": passed, "failed": failed}}));
+    answer(&json!({"ok": ok, "diagnostics": shown, "tests": {"passed": passed, "failed": failed}}).to_string());
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
 fn print_text(loads: &[&Loaded], ok: bool) {
     use std::io::IsTerminal as _;
     let colour = std::io::stdout().is_terminal();
     let mut shown = BTreeSet::new();
     let mut counts = [0_u32; 3];
+    let mut all = String::new();
     for loaded in loads {
         for fault in &loaded.diagnostics {
             let text = loaded.sources.render(fault, colour);
             if shown.insert(text.clone()) {
-                println!("{text}\n");
+                all.push_str(&text);
+                all.push_str("\n\n");
                 let [errors, warnings, notes] = &mut counts;
                 *match fault.severity {
                     Severity::Error => errors,
@@ -89,7 +89,8 @@ fn print_text(loads: &[&Loaded], ok: bool) {
     let [errors, warnings, notes] = counts;
     let (passed, failed) = tests(loads);
     let word = if ok { "ok" } else { "wrong" };
-    println!(
+    all.push_str(&format!(
         "{word}: {errors} errors, {warnings} warnings, {notes} notes; test rows: {passed} passed, {failed} failed"
-    );
+    ));
+    answer(&all);
 }

@@ -90,6 +90,13 @@ fn parse_at(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "write it like 2026-11-30T18:00:00+08:00, or without an offset in China's time".to_owned())
 }
 
+/// Writes an answer to standard output; a reader that has gone away (`| head`) is no fault.
+fn answer(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+}
+
 /// Shows every fault of a load on standard error.
 #[expect(clippy::print_stderr, reason = "a command's complaints go to standard error")]
 fn complain(loaded: &Loaded) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Configuration, complain, now};
+use crate::cli::{Configuration, answer, complain, now};
 use crate::plan::prompts::inventory;
 
 /// Lists every recording the dialplans may play, with the text to speak.
@@ -22,7 +22,6 @@ pub(super) struct Prompts {
 }
 
 impl Prompts {
-    #[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
     pub(super) fn run(&self) -> ExitCode {
         let loaded = self.configuration.load(&self.overlay, now());
         let Some(plan) = &loaded.plan else {
@@ -32,11 +31,10 @@ impl Prompts {
         let clips = inventory(plan);
         if self.json {
             let rows: Vec<_> = clips.iter().map(|(clip, text)| json!({"clip": clip, "text": text})).collect();
-            println!("{}", serde_json::Value::Array(rows));
+            answer(&serde_json::Value::Array(rows).to_string());
         } else {
-            for (clip, text) in &clips {
-                println!("{clip}\t{text}");
-            }
+            let rows: Vec<_> = clips.iter().map(|(clip, text)| format!("{clip}\t{text}")).collect();
+            answer(&rows.join("\n"));
         }
         ExitCode::SUCCESS
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::base::id::TrunkName;
-use crate::cli::{Configuration, complain, moment, parse_at};
+use crate::cli::{Configuration, answer, complain, moment, parse_at};
 use crate::plan::explain::explain;
 use crate::plan::model::Plan;
 use crate::plan::route::Facts;
@@ -39,7 +39,6 @@ pub(super) struct RouteCommand {
 }
 
 impl RouteCommand {
-    #[expect(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
     #[expect(clippy::print_stderr, reason = "a command's complaints go to standard error")]
     pub(super) fn run(&self) -> ExitCode {
         let wall = moment(self.at);
@@ -64,9 +63,9 @@ impl RouteCommand {
         };
         let explanation = explain(plan, &facts, wall);
         if self.json {
-            println!("{}", explanation.json());
+            answer(&explanation.json().to_string());
         } else {
-            print!("{explanation}");
+            answer(explanation.to_string().trim_end());
         }
         ExitCode::SUCCESS
     }

@@ -124,7 +124,9 @@ fn agent_queues(settings: &SettingsDraft, drafts: &[TenantDraft], faults: &mut F
             && let Some(at) = settings.agent_at.get(&agent.id)
         {
             let names: Vec<_> = drafts.iter().map(|draft| draft.tenant.name.as_str()).collect();
-            missing("place", agent.tenant.as_str(), *at, near(agent.tenant.as_str(), names.iter().copied()), faults);
+            let hint = near(agent.tenant.as_str(), names.iter().copied());
+            let message = format!("agent `{}` belongs to no place `{}`", agent.id, agent.tenant);
+            faults.error("E0109", *at, message, "this agent").maybe_help(hint);
         }
     }
     for (_, queue, at) in &settings.queue_refs {

@@ -55,6 +55,8 @@ pub struct Source {
     pub name: Arc<str>,
     /// Its text.
     pub text: Arc<str>,
+    /// The text as it may be shown: secrets starred out, byte for byte.
+    shown: String,
     lines: Vec<usize>,
 }
 
@@ -192,8 +194,24 @@ impl Sources {
     /// Adds a text; at most 65,535 are told apart.
     pub(super) fn add(&mut self, name: &str, text: &str) -> u16 {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        self.files.push(Source { name: Arc::from(name), text: Arc::from(text), lines });
+        self.files.push(Source { name: Arc::from(name), text: Arc::from(text), shown: text.to_owned(), lines });
         u16::try_from(self.files.len() - 1).unwrap_or(u16::MAX)
+    }
+
+    /// Stars out a secret, so that no fault beside it shows it.
+    pub(super) fn hide(&mut self, at: At) {
+        let Some(file) = self.files.get_mut(usize::from(at.file)) else { return };
+        let span = Self::span(file, at);
+        let stars: String = file
+            .shown
+            .get(span.clone())
+            .unwrap_or_default()
+            .bytes()
+            .map(|byte| if byte == b'\n' { '\n' } else { '*' })
+            .collect();
+        if file.shown.get(span.clone()).is_some() {
+            file.shown.replace_range(span, &stars);
+        }
     }
 
     /// The texts.
@@ -225,7 +243,7 @@ impl Sources {
     fn span(file: &Source, at: At) -> Range<usize> {
         let clamp = |byte: u32| {
             let mut byte = (byte as usize).min(file.text.len());
-            while !file.text.is_char_boundary(byte) {
+            while !file.text.is_char_boundary(byte) || !file.shown.is_char_boundary(byte) {
                 byte -= 1;
             }
             byte
@@ -250,7 +268,7 @@ impl Sources {
             }
             shown.push(label.at.file);
             let Some(file) = self.file(label.at) else { continue };
-            let mut snippet = Snippet::source(&*file.text).path(&*file.name);
+            let mut snippet = Snippet::source(file.shown.as_str()).path(&*file.name);
             for (nth, other) in fault.labels.iter().enumerate().filter(|(_, other)| other.at.file == label.at.file) {
                 let kind = if nth == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
                 snippet = snippet.annotation(kind.span(Self::span(file, other.at)).label(other.text.as_str()));

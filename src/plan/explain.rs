@@ -4,6 +4,7 @@
 //! eligibility is by sign-in and skill only.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -138,6 +139,7 @@ fn candidates(plan: &Plan, step: &QueueStep) -> Vec<Candidate> {
                 (false, format!("not signed in to queue {}", step.queue.queue))
             } else if let Some(need) = lacking {
                 match need.relax_after {
+                    Some(Duration::ZERO) => (true, format!("lacks skill {}: after those who have it", need.skill)),
                     Some(after) => (false, format!("lacks skill {}; eligible after {after:?}", need.skill)),
                     None => (false, format!("lacks skill {}", need.skill)),
                 }

@@ -16,7 +16,7 @@ use crate::plan::prompts::WORDING;
 use crate::plan::read_settings::SettingsDraft;
 use crate::plan::read_tenant::{Reference, TenantDraft};
 use crate::plan::settings::Agent;
-use crate::plan::step::When;
+use crate::plan::step::{DialTarget, When};
 
 /// How far ahead a calendar must reach, in days.
 const CALENDAR_AHEAD: u16 = 45;
@@ -51,20 +51,15 @@ fn place(draft: &TenantDraft, settings: &SettingsDraft, faults: &mut Faults) {
             .warning("W0213", draft.name_at, format!("no trunk leads to place `{}`", place.name), "gets no calls")
             .help("give a trunk with `from` this `tenant`");
     }
-    for (number, name) in BASE {
-        let line = place.emergency.get(number);
-        let reachable = line.is_some_and(|line| {
-            let takes = |route: &crate::plan::step::DialTarget| {
-                settings.settings.trunks.get(&route.trunk).is_some_and(|trunk| !trunk.to.is_empty())
-            };
-            line.routes.iter().any(takes)
-        });
-        if !reachable {
-            let at = draft.emergency_at.get(number).copied().unwrap_or(draft.name_at);
-            faults
-                .warning("W0215", at, format!("{name} cannot be reached from `{}`", place.name), "no way out")
-                .help("give a trunk of the place `to = [\"sip:…\"]`, or write `[[emergency]]` with its routes");
-        }
+    let takes =
+        |route: &DialTarget| settings.settings.trunks.get(&route.trunk).is_some_and(|trunk| !trunk.to.is_empty());
+    let reachable = |number: &str| place.emergency.get(number).is_some_and(|line| line.routes.iter().any(takes));
+    let cut_off: Vec<&str> = BASE.iter().filter(|(number, _)| !reachable(number)).map(|(_, name)| *name).collect();
+    if !cut_off.is_empty() {
+        let message = format!("{} cannot be reached from `{}`", cut_off.join(", "), place.name);
+        faults
+            .warning("W0215", draft.name_at, message, "no way out")
+            .help("give a trunk of the place `to = [\"sip:…\"]`, or write `[[emergency]]` with its routes");
     }
 }
 
@@ -131,7 +126,7 @@ fn skills(draft: &TenantDraft, settings: &SettingsDraft, faults: &mut Faults) {
         if !agents.any(|agent| agent.skills.get(skill).is_some_and(|level| *level >= hotline.skill_level)) {
             let message = format!("no agent of queue `{}` has the skill `{skill}` of {}", hotline.queue, key.number);
             faults
-                .warning("W0206", *at, message, "its calls wait until the skill is waived")
+                .warning("W0206", *at, message, "nobody is first for its calls")
                 .help("give the skill to somebody in config/agents.toml");
         }
     }

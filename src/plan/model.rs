@@ -282,7 +282,7 @@ pub struct Queue {
     pub ring_no_answer_rest: Duration,
     /// One more priority for each this long a caller has waited.
     pub age_step: Duration,
-    /// After how long a needed skill is waived; `None` = never.
+    /// After how long a needed skill is waived, zero = at once: it then only decides who is first; `None` = never.
     pub skill_relax: Option<Duration>,
     /// Whether an answer waits for the greeting's end.
     pub greeting: GreetingRule,

@@ -126,7 +126,8 @@ impl Tenant {
                 }
             }
             "unit" => {
-                if let Some(unit) = words.unit.or(words.hotline.and_then(|hotline| hotline.unit.as_deref())) {
+                let own = || words.hotline.and_then(|hotline| hotline.unit.as_deref());
+                if let Some(unit) = words.unit.or_else(own) {
                     say(unit, format!("unit/{unit}"));
                 }
             }
@@ -143,8 +144,8 @@ impl Tenant {
             "number" => {
                 let number = words
                     .number
-                    .or(words.desk.map(|desk| desk.number.as_str()))
-                    .or(words.hotline.map(|hotline| &*hotline.number));
+                    .or_else(|| words.desk.map(|desk| desk.number.as_str()))
+                    .or_else(|| words.hotline.map(|hotline| &*hotline.number));
                 spell(number.unwrap_or_default(), text, clips);
             }
             "agent" => spell(words.agent.unwrap_or_default(), text, clips),

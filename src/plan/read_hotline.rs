@@ -41,24 +41,25 @@ pub(super) struct TestRow {
 /// Reads one `[[hotline]]`.
 pub(super) fn read_hotline(draft: &mut TenantDraft, table: &Table, r: &mut Reading<'_>) {
     let mut fields = Fields::new(table, "a hotline");
+    let base_area = draft.tenant.area;
     let number = fields.need("number", r.faults);
     let is_main = number.as_ref().is_some_and(|found| found.value == "12345");
-    let area = read_area(&mut fields, "area", r.faults).or(draft.tenant.area);
+    let area = read_area(&mut fields, "area", r.faults).or(base_area);
     let name = if is_main { fields.text("name", r.faults) } else { fields.need("name", r.faults) };
     let spoken = fields.text("spoken_name", r.faults);
-    let unit = fields.text("unit", r.faults);
+    let unit = named(draft, &mut fields, "unit", |name| Reference::Unit(name.to_owned()), r);
     let status = read_status(&mut fields, r);
     let (mode, seats) = read_mode(&mut fields, is_main, status, r);
     let skill = fields.text("skill", r.faults);
     let skill_level = fields.integer("skill_level", 1_u8, 1..=10, r.faults);
-    let queue = fields.text("queue", r.faults);
+    let queue = named(draft, &mut fields, "queue", |name| Reference::Queue(QueueName::new(name)), r);
     let priority = fields.integer("priority", 0_u8, 0..=100, r.faults);
     let services = fields.texts("services", r.faults).unwrap_or_default();
     let topic = fields.text("topic", r.faults);
-    let greeting = fields.text("greeting", r.faults);
+    let greeting = named(draft, &mut fields, "greeting", |name| Reference::Prompt(name.to_owned()), r);
     let transition = fields.table("transition", r.faults).and_then(|table| read_transition(draft, table, r));
     let cutoff = fields.table("cutoff", r.faults).and_then(|table| read_cutoff(table, r));
-    let merged_into = fields.text("merged_into", r.faults);
+    let merged_into = named(draft, &mut fields, "merged_into", |name| Reference::Hotline(Arc::from(name)), r);
     let seats_at = fields.entry("seats_at");
     let seat_route = fields.table("seats_at", r.faults).and_then(|table| read_seat_route(draft, table, r));
     let _free_text = fields.text("remark", r.faults);
@@ -68,25 +69,11 @@ pub(super) fn read_hotline(draft: &mut TenantDraft, table: &Table, r: &mut Readi
     if !check_number(draft, &number, area.is_some(), r) {
         return;
     }
-    if status == HotlineStatus::NotOpened
-        && let Some(at) = queue.as_ref().map(|found| found.at).or(seats_at.map(|entry| entry.key_at))
-    {
-        r.faults
-            .error("E0117", at, format!("{} is not opened here and cannot have seats", number.value), "for nobody")
-            .help("a number that is not opened gets its prompt and 404; take this key out");
-    }
-    for (kind, found) in [(0, &unit), (1, &queue), (2, &greeting), (3, &merged_into)] {
-        let Some(found) = found else { continue };
-        let reference = match kind {
-            0 => Reference::Unit(found.value.to_owned()),
-            1 => Reference::Queue(QueueName::new(found.value)),
-            2 => Reference::Prompt(found.value.to_owned()),
-            _ => Reference::Hotline(Arc::from(found.value)),
-        };
-        draft.references.push((reference, found.at));
+    if status == HotlineStatus::NotOpened {
+        nothing_behind(&number, queue.as_ref().map(|found| found.at), seats_at.map(|entry| entry.key_at), r);
     }
     let key = HotlineKey { area, number: Arc::from(number.value) };
-    if seats == Some(SeatPolicy::Kept) && seat_route.is_none() && steps.is_empty() && status == HotlineStatus::Open {
+    if seats == Some(SeatPolicy::Kept) && seats_at.is_none() && steps.is_empty() && status == HotlineStatus::Open {
         draft.seats_missing.push((key.clone(), number.at));
     }
     let name = name.map_or_else(|| draft.tenant.line_name.clone(), |found| found.value.to_owned());
@@ -119,6 +106,27 @@ pub(super) fn read_hotline(draft: &mut TenantDraft, table: &Table, r: &mut Readi
         declared: r.sources.place(number.at),
     };
     insert(draft, key, hotline, number.at, r);
+}
+
+/// Reads a key that names something defined elsewhere.
+fn named<'t>(
+    draft: &mut TenantDraft,
+    fields: &mut Fields<'t>,
+    key: &'static str,
+    reference: impl Fn(&str) -> Reference,
+    r: &mut Reading<'_>,
+) -> Option<Spot<&'t str>> {
+    let found = fields.text(key, r.faults)?;
+    draft.references.push((reference(found.value), found.at));
+    Some(found)
+}
+
+/// A number that is not opened has neither queue nor seats.
+fn nothing_behind(number: &Spot<&str>, queue: Option<At>, seats: Option<At>, r: &mut Reading<'_>) {
+    let Some(at) = queue.or(seats) else { return };
+    r.faults
+        .error("E0117", at, format!("{} is not opened here and cannot have seats", number.value), "for nobody")
+        .help("a number that is not opened gets its prompt and 404; take this key out");
 }
 
 fn insert(draft: &mut TenantDraft, key: HotlineKey, hotline: Hotline, at: At, r: &mut Reading<'_>) {
@@ -242,6 +250,8 @@ fn read_transition(draft: &mut TenantDraft, table: &Table, r: &mut Reading<'_>) 
         draft.references.push((Reference::Prompt(found.value.to_owned()), found.at));
     }
     match (&from, &until) {
+        // One that was written and could not be read has its own fault.
+        (None, None) if table.get("from").or_else(|| table.get("until")).is_some() => return None,
         (None, None) => {
             r.faults
                 .error("E0118", at, "a transition has neither `from` nor `until`", "when?")

@@ -182,7 +182,7 @@ pub(super) fn default_queue(tenant: &TenantName, name: &QueueName) -> Queue {
         ring_no_answer: 1,
         ring_no_answer_rest: seconds(30),
         age_step: seconds(60),
-        skill_relax: Some(seconds(10)),
+        skill_relax: Some(Duration::ZERO),
         greeting: GreetingRule::Finish,
         position_first: Some(seconds(20)),
         position_every: seconds(45),

@@ -110,7 +110,7 @@ impl Plan {
     pub fn route(&self, facts: &Facts<'_>, wall: Timestamp, why: &mut impl Trace) -> Route {
         let trunk = self.trunk(facts.trunk);
         let tenant = trunk.and_then(|trunk| self.tenants.get(&trunk.tenant));
-        let local = trunk.and_then(|trunk| trunk.area).or(tenant.and_then(|tenant| tenant.area));
+        let local = trunk.and_then(|trunk| trunk.area).or_else(|| tenant.and_then(|tenant| tenant.area));
         let caller = caller(facts, trunk.map(AsRef::as_ref), local);
         let mut draft = Draft {
             tenant: trunk.map_or_else(|| TenantName::new(""), |trunk| trunk.tenant.clone()),

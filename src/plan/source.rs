@@ -90,7 +90,29 @@ pub(super) fn parse(sources: &mut Sources, name: &str, text: &str, faults: &mut 
         faults.error("E0100", at, format!("not TOML: {}", error.message()), "here");
     }
     let at = place(file, table.span());
-    convert_table(file, at, table.get_ref())
+    let tree = convert_table(file, at, table.get_ref());
+    hide_secrets(&tree, sources);
+    tree
+}
+
+/// Keys whose values are never shown.
+const SECRETS: [&str; 4] = ["password", "ha1", "secret", "previous_secret"];
+
+fn hide_secrets(table: &Table, sources: &mut Sources) {
+    for entry in &table.entries {
+        if SECRETS.contains(&entry.key.as_str()) {
+            sources.hide(entry.node.at);
+        }
+        hide_in(&entry.node, sources);
+    }
+}
+
+fn hide_in(node: &Node, sources: &mut Sources) {
+    match &node.value {
+        Value::Table(table) => hide_secrets(table, sources),
+        Value::Array(nodes) => nodes.iter().for_each(|node| hide_in(node, sources)),
+        Value::Text(_) | Value::Integer(_) | Value::Float | Value::Bool(_) | Value::Moment(_) => {}
+    }
 }
 
 fn place(file: u16, span: std::ops::Range<usize>) -> At {
@@ -331,12 +353,9 @@ impl<'t> Fields<'t> {
     /// or with `end` its last (the moment after it).
     pub(super) fn moment(&mut self, key: &'static str, end: bool, faults: &mut Faults) -> Option<Spot<Timestamp>> {
         let node = self.node(key)?;
-        let text = match &node.value {
-            Value::Moment(text) | Value::Text(text) => text,
-            _ => {
-                wrong_type(node, "a date or a date with time", faults);
-                return None;
-            }
+        let (Value::Moment(text) | Value::Text(text)) = &node.value else {
+            wrong_type(node, "a date or a date with time", faults);
+            return None;
         };
         let found = parse_moment(text, end);
         if found.is_none() {

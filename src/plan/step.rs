@@ -73,7 +73,8 @@ pub struct SkillNeed {
     pub skill: SkillName,
     /// The least level, 1–10.
     pub level: u8,
-    /// After this long anyone in the queue will do; `None` = never.
+    /// After this long anyone in the queue will do, those who have the skill still first; zero = at once, `None` =
+    /// never.
     pub relax_after: Option<Duration>,
 }
 
