@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1` writes the expected texts anew; read the difference before keeping it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -1,5 +1,7 @@
 //! What the rules of a plan do to a call: dates, cut-offs, hours, overflow, refusals, trunks by source.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 #[path = "plans/memory.rs"]
 mod memory;
 
