@@ -13,7 +13,7 @@ use crate::engine::{self, Engine};
 
 /// Starts the engine.
 #[derive(Debug, Args)]
-pub struct Run {
+pub(super) struct Run {
     #[command(flatten)]
     configuration: Configuration,
 }

@@ -10,7 +10,7 @@ use super::{Configuration, complain, now};
 
 /// Shows the running engine.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(super) struct Status {
     #[command(flatten)]
     configuration: Configuration,
     /// Prints the API's answer as it is.

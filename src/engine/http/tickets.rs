@@ -80,7 +80,9 @@ pub(super) async fn redrive(State(api): State<Api>, Json(which): Json<WhichDead>
     api.note("tickets.redrive", "dead letters", &format!("{chosen:?}"));
     let (reply, answer) = oneshot::channel();
     let now = api.world.clock.now().wall;
-    if !api.store.redrive(chosen, now, move |count| drop(reply.send(count))) {
+    if !api.store.redrive(chosen, now, move |count| {
+        let _ = reply.send(count);
+    }) {
         return Err(Refusal::busy("the store is stopping"));
     }
     let count = answer.await.map_err(|_| Refusal::busy("the store is stopping"))?;
@@ -101,7 +103,9 @@ pub(super) async fn park(State(api): State<Api>, Path(name): Path<String>) -> Re
     api.note("endpoint.park", &name, "");
     let (reply, answer) = oneshot::channel();
     let now = api.world.clock.now().wall;
-    api.store.park(&name, now, "parked by an operator", move || drop(reply.send(())));
+    api.store.park(&name, now, "parked by an operator", move || {
+        let _ = reply.send(());
+    });
     answer.await.map(|()| StatusCode::OK).map_err(|_| Refusal::busy("the store is stopping"))
 }
 
@@ -109,7 +113,9 @@ pub(super) async fn enable(State(api): State<Api>, Path(name): Path<String>) -> 
     known(&api, &name)?;
     api.note("endpoint.enable", &name, "");
     let (reply, answer) = oneshot::channel();
-    api.store.re_enable(&name, move || drop(reply.send(())));
+    api.store.re_enable(&name, move || {
+        let _ = reply.send(());
+    });
     answer.await.map(|()| StatusCode::OK).map_err(|_| Refusal::busy("the store is stopping"))
 }
 

@@ -105,7 +105,8 @@ impl MediaPlane {
                 index,
                 address: config.address,
                 advertised: config.advertised,
-                ports: PortPool::new(*config.ports.start(), *config.ports.end(), share.0, share.1, reserved),
+                ports: PortPool::new(*config.ports.start(), *config.ports.end(), share.0, share.1, reserved)
+                    .shuffled(scramble(!seed)),
                 clock,
                 clips: Arc::clone(&clips),
                 seed: scramble(seed ^ index as u64),

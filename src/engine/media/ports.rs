@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::now::Mono;
 use crate::rtp::command::MediaClass;
+use crate::rtp::sequence::scramble;
 
 /// How long a pair rests after its use.
 pub const GUARD: Duration = Duration::from_secs(5);
@@ -28,6 +29,19 @@ impl PortPool {
         let even = first.saturating_add(first % 2);
         let pairs = (even..last).step_by(2).skip(usize::from(share)).step_by(usize::from(of.max(1)));
         Self { ready: pairs.collect(), resting: VecDeque::new(), reserved }
+    }
+
+    /// Puts the pairs into an order drawn from `seed`: a port that cannot be guessed is harder to send into (RFC 6056
+    /// §3.1), and a block somebody else sits on is not met in one go.
+    #[must_use]
+    pub fn shuffled(mut self, seed: u64) -> Self {
+        let mut bits = seed;
+        for last in (1..self.ready.len()).rev() {
+            bits = scramble(bits);
+            let other = usize::try_from(bits % (last as u64 + 1)).unwrap_or(last);
+            self.ready.swap(last, other);
+        }
+        self
     }
 
     /// Takes a pair, named by its even port.
@@ -76,6 +90,15 @@ mod tests {
             |pool: &mut PortPool| std::iter::from_fn(|| pool.take(Mono(0), MediaClass::Ordinary)).collect::<Vec<_>>();
         assert_eq!(all(&mut one), [16_386, 16_390, 16_394, 16_398]);
         assert_eq!(all(&mut two), [16_388, 16_392, 16_396]);
+    }
+
+    #[test]
+    fn shuffling_keeps_every_pair_and_draws_the_order_from_the_seed() {
+        let all = |seed| PortPool::new(2000, 2999, 0, 1, 0).shuffled(seed).ready;
+        let mut sorted: Vec<u16> = all(1).into();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (2000..2999).step_by(2).collect::<Vec<_>>());
+        assert!(all(1) == all(1) && all(1) != all(2) && all(1) != sorted);
     }
 
     #[test]

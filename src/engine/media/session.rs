@@ -41,6 +41,17 @@ pub enum Channel {
     Rtcp,
 }
 
+/// Where a datagram came in and from whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The leg it came to.
+    pub leg: LegId,
+    /// On which of its sockets.
+    pub channel: Channel,
+    /// Its source.
+    pub from: SocketAddr,
+}
+
 /// Something worth counting that is nobody's business one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
@@ -197,14 +208,12 @@ impl Session {
     pub fn on_datagram(
         &mut self,
         now: Mono,
-        leg: LegId,
-        channel: Channel,
-        from: SocketAddr,
+        arrival: Arrival,
         packet: &mut [u8],
         world: Surroundings<'_>,
         out: &mut impl Outlet,
     ) {
-        let call = self.call;
+        let (call, Arrival { leg, channel, from }) = (self.call, arrival);
         let Some(at) = self.legs.iter().position(|candidate| candidate.id == leg) else { return };
         let Some(speaker) = self.legs.get_mut(at) else { return };
         let heard = match classify(packet) {
@@ -212,7 +221,7 @@ impl Session {
                 speaker.on_rtp(now, call, from, packet, out)
             }
             Kind::Rtcp => {
-                speaker.on_rtcp(now, call, channel, from, packet, world, out);
+                speaker.on_rtcp(now, call, arrival, packet, world, out);
                 return;
             }
             Kind::Rtp | Kind::Stun | Kind::Dtls | Kind::Other => {

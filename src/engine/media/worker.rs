@@ -23,7 +23,7 @@ use super::clock::MediaClock;
 use super::library::ClipLibrary;
 use super::ports::PortPool;
 use super::ring::{Parcel, Ring, RingEnd, Word};
-use super::session::{Grid, Outlet, Session, SocketKey, Surroundings};
+use super::session::{Arrival, Channel, Grid, Outlet, Session, SocketKey, Surroundings};
 use super::sockets::{SocketPair, Sockets, of_token};
 use super::status::{Counters, Priority, bump};
 use super::wheel::{Wake, Wheel};
@@ -170,8 +170,8 @@ impl<R: Fn(CallId, MediaReport) -> Result<(), MediaReport>> Worker<R> {
         let (at, channel) = of_token(token);
         let Some(slot) = self.sockets.slot(at) else { return };
         let socket = match channel {
-            super::session::Channel::Rtp => &slot.pair.rtp,
-            super::session::Channel::Rtcp => match &slot.pair.rtcp {
+            Channel::Rtp => &slot.pair.rtp,
+            Channel::Rtcp => match &slot.pair.rtcp {
                 Some(rtcp) => rtcp,
                 None => return,
             },
@@ -183,7 +183,8 @@ impl<R: Fn(CallId, MediaReport) -> Result<(), MediaReport>> Worker<R> {
         let Some(Some(entry)) = self.sessions.get_mut(session) else { return };
         let Some(packet) = buffer.get_mut(..length) else { return };
         let world = Surroundings { clips: &self.setting.clips, ntp_at_start: self.setting.clock.ntp_at_start() };
-        entry.session.on_datagram(now, leg, channel, from, packet, world, &mut self.sockets);
+        let arrival = Arrival { leg, channel, from };
+        entry.session.on_datagram(now, arrival, packet, world, &mut self.sockets);
     }
 
     fn on_words(&mut self, now: Mono) {

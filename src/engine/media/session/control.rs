@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::leg::Leg;
-use super::{Channel, Outlet, Surroundings};
+use super::{Arrival, Channel, Outlet, Surroundings};
 use crate::base::id::CallId;
 use crate::base::now::Mono;
 use crate::engine::media::clock::ntp_since_start;
@@ -76,12 +76,12 @@ impl Leg {
         &mut self,
         now: Mono,
         call: CallId,
-        channel: Channel,
-        from: SocketAddr,
+        arrival: Arrival,
         packet: &[u8],
         world: Surroundings<'_>,
         out: &mut impl Outlet,
     ) {
+        let Arrival { channel, from, .. } = arrival;
         let peer = self.latch.as_ref().and_then(Latch::destination);
         let known = match channel {
             Channel::Rtp => peer == Some(from),

@@ -83,12 +83,12 @@ impl Playing {
         std::mem::take(&mut self.unknown)
     }
 
-    fn is_over(&mut self) -> bool {
+    fn is_over(&self) -> bool {
         let whole = match &self.sound {
             Sound::Clip(clip) => self.at >= clip.len(),
             Sound::Beep => self.at >= BEEP_LEN as usize,
             Sound::Pause | Sound::Next => false,
-            Sound::Ended => true,
+            Sound::Ended => return true,
         };
         whole && self.next_clip >= self.play.clips.len() && self.round + 1 >= self.play.times.max(1)
     }
