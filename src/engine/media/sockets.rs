@@ -3,7 +3,7 @@
 //! A pair's RTP port is bound at once, its RTCP port when it is first needed, because 4,000 legs that never use it
 //! would double the descriptors. Deliberately absent: deciding anything.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -125,9 +125,13 @@ impl<R: Fn(CallId, MediaReport) -> Result<(), MediaReport>> Sockets<R> {
 
     /// Offers the reports kept back once more.
     pub(super) fn flush(&mut self) {
+        let mut full = BTreeSet::new();
+        // Every report is taken out and put back once at most, so the order stays.
         for _ in 0..self.backlog.len() {
             let Some((call, report)) = self.backlog.pop_front() else { return };
-            if self.backlog.iter().any(|(other, _)| *other == call) || (self.reports)(call, report.clone()).is_err() {
+            let refused = if full.contains(&call) { Err(report) } else { (self.reports)(call, report) };
+            if let Err(report) = refused {
+                full.insert(call);
                 self.backlog.push_back((call, report));
             }
         }
@@ -206,4 +210,56 @@ pub(super) const fn token(at: usize, channel: Channel) -> u64 {
 pub(super) fn of_token(token: u64) -> (usize, Channel) {
     let channel = if token & 1 == 0 { Channel::Rtp } else { Channel::Rtcp };
     (usize::try_from(token >> 1).unwrap_or(usize::MAX), channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::base::id::{TenantName, Ulid};
+    use crate::rtp::command::Quality;
+
+    fn call(number: u64) -> CallId {
+        CallId(Ulid::compose(jiff::Timestamp::UNIX_EPOCH, 1, &TenantName::new("p"), number))
+    }
+
+    fn resumed(leg: u16) -> MediaReport {
+        MediaReport::Resumed { leg: LegId(leg) }
+    }
+
+    #[test]
+    fn a_full_mailbox_gets_its_reports_later_in_order_and_figures_never() {
+        let (room, taken) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(Vec::new())));
+        let counters = Arc::new(Counters::default());
+        let (has_room, takes) = (Rc::clone(&room), Rc::clone(&taken));
+        let reports = move |call: CallId, report: MediaReport| {
+            if !has_room.get() {
+                return Err(report);
+            }
+            takes.borrow_mut().push((call, report.leg().0));
+            Ok(())
+        };
+        let mut sockets = Sockets::new("127.0.0.1".parse().unwrap(), reports, Arc::clone(&counters)).unwrap();
+        sockets.report(call(1), resumed(1));
+        sockets.report(call(1), MediaReport::Quality { leg: LegId(9), quality: Quality::default() });
+        room.set(true);
+        sockets.report(call(1), resumed(2));
+        sockets.report(call(2), resumed(3));
+        assert_eq!(*taken.borrow(), [(call(2), 3)]);
+        sockets.flush();
+        assert_eq!(*taken.borrow(), [(call(2), 3), (call(1), 1), (call(1), 2)]);
+        room.set(false);
+        (0..BACKLOG_MAX + 5).for_each(|_| sockets.report(call(1), resumed(1)));
+        assert_eq!(counters.reports_lost.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn tokens_name_slot_and_channel() {
+        for (at, channel) in [(0, Channel::Rtp), (7, Channel::Rtcp)] {
+            assert_eq!(of_token(token(at, channel)), (at, channel));
+        }
+    }
 }
