@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::music;
 use crate::rtp::clip::{WavFault, read_wav};
 
+/// The music made here, made once.
+static COMPOSED: LazyLock<Arc<[u8]>> = LazyLock::new(|| music::composed().into());
 /// Folders within folders.
 const DEPTH_MAX: u8 = 4;
 /// Most files read.
@@ -56,7 +58,7 @@ pub struct ClipLibrary {
 impl Default for ClipLibrary {
     /// No clips, and the music made here.
     fn default() -> Self {
-        Self { clips: BTreeMap::new(), music: music::composed().into() }
+        Self { clips: BTreeMap::new(), music: Arc::clone(&COMPOSED) }
     }
 }
 
