@@ -388,7 +388,7 @@ impl Control {
         let role = if party.agent.is_some() { LegRole::Agent } else { attempt.callee.role };
         let own = matches!(attempt.aim, Aim::Queue) || matches!(attempt.wait, Some(Wait::Queue(..)));
         let cause = if own { LineCause::Queue } else { LineCause::Own };
-        let outgoing = self.outgoing(cx, attempt, ring, target, role);
+        let outgoing = self.outgoing(cx, ring, target, role);
         let leg = self.make_leg(cx, role, party, cause);
         self.act_when_ready(leg, LegAction::Invite(Box::new(outgoing)));
         Some(leg)
@@ -416,7 +416,7 @@ impl Control {
             cx.queue(QueueRequest::Outcome(offer, OfferOutcome::Ringing));
         }
         if let Some(aim) = self.aim_of(id).cloned() {
-            self.attempt_rings(cx, &aim, leg);
+            self.attempt_rings(cx, &aim);
         }
     }
 

@@ -110,7 +110,7 @@ impl Control {
     }
 
     /// A sign of ringing of somebody being fetched.
-    pub(super) fn attempt_rings(&mut self, cx: &mut Cx<'_>, aim: &Aim, _leg: LegId) {
+    pub(super) fn attempt_rings(&mut self, cx: &mut Cx<'_>, aim: &Aim) {
         match aim {
             Aim::Queue | Aim::Step => self.ring_caller(),
             Aim::Emergency => {
@@ -125,7 +125,7 @@ impl Control {
     }
 
     /// A peer's description came before its answer: what it sends is heard where nothing of ours is.
-    pub(super) fn early_media(&mut self, cx: &mut Cx<'_>, id: LegId) {
+    pub(super) fn early_media(&mut self, id: LegId) {
         let early = self.legs.alive(id).is_some_and(|leg| !leg.incoming && !leg.talks());
         let Some(aim) = self.attempt_of(id).map(|attempt| attempt.aim.clone()).filter(|_| early) else { return };
         let listener = match aim {
@@ -143,7 +143,6 @@ impl Control {
         if let Some(leg) = self.legs.alive_mut(listener).filter(|_| !silent) {
             leg.idle = Source::Leg(id);
         }
-        let _ = cx;
     }
 
     /// A leg is gone, by its own doing.

@@ -176,7 +176,7 @@ impl Control {
             ControlInput::TicketNo(number) => {
                 if self.ticket_no.as_ref() != Some(&number) {
                     self.ticket_no = Some(Arc::clone(&number));
-                    if self.phase != Phase::Over {
+                    if !self.is_closed() {
                         self.emit(cx, Happening::TicketNo { ticket_no: number });
                     }
                 }
@@ -281,7 +281,7 @@ impl Control {
                 leg.connected = true;
                 leg.codec = Some(remote.codec);
                 cx.media(MediaCommand::Remote { leg: id, remote });
-                self.early_media(cx, id);
+                self.early_media(id);
             }
             LegEvent::Answered => {
                 leg.stage = Stage::Talking;
@@ -509,6 +509,10 @@ impl Control {
     #[must_use]
     pub const fn is_unstored(&self) -> bool {
         matches!(self.gate, Gate::Open { unstored: true })
+    }
+
+    const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Ending { close_at: None, .. } | Phase::Over)
     }
 
     /// Whether nothing is left of the call.

@@ -36,6 +36,8 @@ pub enum CallTimer {
     Emergency,
     /// Ports are asked for again.
     Media,
+    /// An ended call is closed.
+    Closing,
     /// An ended call counts as over.
     Cleared,
 }
@@ -68,7 +70,9 @@ impl Control {
                 queueing.settle_at.map(|at| (at, CallTimer::Settle)),
                 queueing.speak_at.map(|at| (at, CallTimer::Position)),
             ],
-            Phase::Ending { until } => [Some((*until, CallTimer::Cleared)), None],
+            Phase::Ending { close_at, until } => {
+                [Some((*until, CallTimer::Cleared)), close_at.map(|at| (at, CallTimer::Closing))]
+            }
             Phase::Announcing | Phase::Dialling(_) | Phase::Talking(_) => [None, None],
             Phase::Over => return None,
         };

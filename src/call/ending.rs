@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::base::now::Mono;
 use crate::call::attempt::AttemptId;
 use crate::call::control::{Control, Cx};
 use crate::call::leg::words::LegAction;
@@ -16,6 +17,14 @@ use crate::rtp::command::MediaCommand;
 /// When a call counts as over whatever its legs say: 64·T1 with the T1 of RFC 3261 §17.1.1.1, and 5 s.
 const CLEARED_WITHIN: Duration = Duration::from_secs(37);
 
+/// How long after its end a call may still learn something (a ticket number); its legs' last transactions take longer,
+/// but nothing they say matters to anybody.
+const CLOSE_AFTER: Duration = Duration::from_secs(1);
+
+fn ending(now: Mono) -> Phase {
+    Phase::Ending { close_at: Some(now + CLOSE_AFTER), until: now + CLEARED_WITHIN }
+}
+
 impl Control {
     /// Ends the call.
     pub(super) fn end(&mut self, cx: &mut Cx<'_>, by: EndedBy, reason: EndReason) {
@@ -23,7 +32,7 @@ impl Control {
             return;
         }
         self.drop_emergency(cx);
-        self.phase = Phase::Ending { until: cx.now.mono + CLEARED_WITHIN };
+        self.phase = ending(cx.now.mono);
         for id in self.attempts.iter().map(|attempt| attempt.id).collect::<Vec<AttemptId>>() {
             self.cancel(cx, id);
         }
@@ -51,7 +60,7 @@ impl Control {
         if answerable {
             cx.act(CALLER, LegAction::Reject { status, q850, retry_after: None });
             self.close_leg(cx, CALLER, reason, Some(status));
-            self.phase = Phase::Ending { until: cx.now.mono + CLEARED_WITHIN };
+            self.phase = ending(cx.now.mono);
             for id in self.attempts.iter().map(|attempt| attempt.id).collect::<Vec<AttemptId>>() {
                 self.cancel(cx, id);
             }
@@ -77,11 +86,15 @@ impl Control {
 
     /// Says that nothing is left, once.
     pub(super) fn close_when_empty(&mut self, cx: &mut Cx<'_>) {
-        let Phase::Ending { until } = self.phase else { return };
-        if self.legs.is_empty() || until <= cx.now.mono {
-            self.phase = Phase::Over;
+        let Phase::Ending { close_at, until } = self.phase else { return };
+        let over = self.legs.is_empty() || until <= cx.now.mono;
+        if close_at.is_some_and(|at| over || at <= cx.now.mono) {
+            self.phase = Phase::Ending { close_at: None, until };
             cx.media(MediaCommand::ReleaseCall);
             self.emit(cx, Happening::Closed);
+        }
+        if over {
+            self.phase = Phase::Over;
         }
     }
 }

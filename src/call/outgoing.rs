@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::call::attempt::{Attempt, Ring};
+use crate::call::attempt::Ring;
 use crate::call::control::{Control, Cx};
 use crate::call::leg::words::Outgoing;
 use crate::call::words::Target;
@@ -23,14 +23,7 @@ const EMERGENCY_DEAD_AFTER: Duration = Duration::from_millis(2_000);
 
 impl Control {
     /// Composes the INVITE toward a target of a ring.
-    pub(super) fn outgoing(
-        &self,
-        cx: &Cx<'_>,
-        _attempt: &Attempt,
-        ring: &Ring,
-        target: &Target,
-        role: LegRole,
-    ) -> Outgoing {
+    pub(super) fn outgoing(&self, cx: &Cx<'_>, ring: &Ring, target: &Target, role: LegRole) -> Outgoing {
         let caller = &self.origins.caller;
         let number = caller.number.normal.as_str();
         let emergency = role == LegRole::Emergency;

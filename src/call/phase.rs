@@ -34,6 +34,8 @@ pub enum Phase {
     Talking(Talking),
     /// The call has ended; legs are being cleared.
     Ending {
+        /// When nothing more is expected to be said about the call; `None` once that was said.
+        close_at: Option<Mono>,
         /// When it counts as over whatever the legs say.
         until: Mono,
     },

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::acd::words::LineCause;
 use crate::base::calendar::china;
-use crate::base::hotline::{CallerTrust, Channel};
+use crate::base::hotline::Channel;
 use crate::base::id::{LegId, TenantName, TrunkName};
 use crate::base::now::Now;
 use crate::call::control::{Control, Cx, Doing, Mints, Plans, Spare};
@@ -302,11 +302,6 @@ impl Control {
             caller.room = None;
             caller.idle = idle;
         }
-    }
-
-    /// Whether the citizen's number may be shown to a party that gets it only from trusted trunks.
-    pub(super) fn caller_shown(&self) -> bool {
-        !self.origins.caller.private && self.origins.caller.trust != CallerTrust::Anonymous
     }
 }
 

@@ -38,7 +38,7 @@ impl Control {
         match replaces {
             _ if !fits => self.refer_progress(cx, leg, 403),
             Some(None) => self.refer_progress(cx, leg, 481),
-            Some(Some(named)) => self.attended(cx, leg, named, agent),
+            Some(Some(named)) => self.attended(cx, leg, named),
             None => self.blind(cx, leg, to, agent),
         }
     }
@@ -77,7 +77,7 @@ impl Control {
     }
 
     /// The REFER names another dialog of this call: the far party of that one takes the transferor's place.
-    fn attended(&mut self, cx: &mut Cx<'_>, leg: LegId, named: LegId, by: Option<AgentId>) {
+    fn attended(&mut self, cx: &mut Cx<'_>, leg: LegId, named: LegId) {
         let room_of = |id: LegId| self.legs.alive(id).and_then(|leg| leg.room);
         let (main, line) = if room_of(leg) == Some(Room::MAIN) { (leg, named) } else { (named, leg) };
         if room_of(main) != Some(Room::MAIN) || main == line {
@@ -112,7 +112,6 @@ impl Control {
         attempt.aim = Aim::Blind { transfer, from: main };
         self.refer_progress(cx, leg, 100);
         self.hang_up(cx, line, EndReason::Transferred);
-        let _ = by;
     }
 
     /// A blind transfer's target has answered.

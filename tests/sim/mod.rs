@@ -1,0 +1,8 @@
+//! The engine without sockets: one call, the real ACD and plan, real SIP over a slow and lossy network, in virtual time.
+#![allow(dead_code, reason = "each test file uses its own part of the world")]
+
+pub(crate) mod invariants;
+pub(crate) mod media;
+pub(crate) mod phone;
+pub(crate) mod plan;
+pub(crate) mod world;
