@@ -72,7 +72,6 @@ impl Control {
                 target_number: Some(Arc::from(number)),
             },
         );
-        self.refer_progress(cx, leg, 100);
         self.begin(cx, Aim::Blind { transfer, from: leg }, wanted.callee, wanted.ways, wanted.ring);
     }
 
@@ -110,7 +109,6 @@ impl Control {
             return;
         };
         attempt.aim = Aim::Blind { transfer, from: main };
-        self.refer_progress(cx, leg, 100);
         self.hang_up(cx, line, EndReason::Transferred);
     }
 

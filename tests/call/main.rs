@@ -5,3 +5,7 @@ mod sim;
 
 mod basic;
 mod cancel_sweep;
+mod emergency;
+mod queue;
+mod ring_all;
+mod transfer;

@@ -68,6 +68,8 @@ pub(crate) struct Line {
     pub(crate) failed: Option<u16>,
     /// Headers of the INVITE that came.
     pub(crate) invite: Option<Message>,
+    /// Whether requests were written by hand on it.
+    raw: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -142,6 +144,7 @@ impl Phone {
             heard: Vec::new(),
             failed: None,
             invite: None,
+            raw: false,
         });
         let line = self.lines.len() - 1;
         self.take(now, line, told, out);
@@ -199,6 +202,7 @@ impl Phone {
             heard: Vec::new(),
             failed: None,
             invite: Some(arrived.message.clone()),
+            raw: false,
         });
         self.lines.len() - 1
     }
@@ -280,6 +284,12 @@ impl Phone {
         let rules = self.rules.clone();
         if let Some(line) = self.lines.get_mut(index).filter(|line| !self.dead && !line.over) {
             line.todo.clear();
+            if line.raw && line.leg.state() == LegState::Talking {
+                // The hand-written requests have run ahead of the leg's own CSeq.
+                line.over = true;
+                self.raw(index, "BYE", "", "", out);
+                return;
+            }
             line.leg.act(now, &rules, LegAction::HangUp(EndReason::Normal), &mut told);
         }
         self.take(now, index, told, out);
@@ -287,7 +297,7 @@ impl Phone {
 
     /// Whether some line talks.
     pub(crate) fn talks(&self) -> bool {
-        !self.dead && self.lines.iter().any(|line| line.leg.state() == LegState::Talking)
+        !self.dead && self.lines.iter().any(|line| !line.over && line.leg.state() == LegState::Talking)
     }
 
     /// Whether no line is left in use.
@@ -301,6 +311,9 @@ impl Phone {
             return;
         };
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
+        if let Some(line) = self.lines.get_mut(line) {
+            line.raw = true;
+        }
         self.raw += 1;
         let (cseq, me, engine) = (self.raw, self.addr, self.engine);
         let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };

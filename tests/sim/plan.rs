@@ -60,6 +60,9 @@ line_name = "某市12345政务服务便民热线"
 area = "0476"
 main_queue = "main"
 
+[prompts]
+greeting = ""
+
 [[queue]]
 name = "main"
 
@@ -98,6 +101,7 @@ name = "税务局"
 [[unit.contact]]
 trunk = "seats"
 number = "0476123"
+hours = "always"
 
 [[hotline]]
 number = "12345"

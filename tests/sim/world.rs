@@ -530,6 +530,7 @@ fn same_channel(one: &Delivery, other: &Delivery) -> bool {
     let kind = |delivery: &Delivery| match delivery {
         Delivery::ToCall(input) => match **input {
             CallInput::Acd(_) => 1,
+            CallInput::Media(MediaReport::Stalled { .. }) => 0,
             CallInput::Media(_) => 2,
             CallInput::Stored(_) => 3,
             _ => 4,

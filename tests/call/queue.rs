@@ -1,0 +1,183 @@
+//! Waiting: how the caller is let in, what he hears, agents who do not answer, and agents who are lost.
+
+use std::time::Duration;
+
+use switch12345::call::legs::CALLER;
+use switch12345::event::call::{Happening, OfferEnd};
+use switch12345::event::reason::{EndReason, EndedBy};
+use switch12345::rtp::command::Source;
+
+use crate::sim::phone::Manner;
+use crate::sim::world::World;
+
+#[test]
+fn nothing_shows_before_the_store_has_it_or_two_hundred_milliseconds_have_passed() {
+    for store in [true, false] {
+        let mut world = World::new(1);
+        world.phone("1001", 7_201, Manner::answers(300));
+        world.store = store;
+        world.dial("12369");
+        assert!(world.until(Duration::from_secs(2), |world| world.call.is_some()));
+        let begun = world.now.mono;
+        let shown = |world: &World| world.count(|what| matches!(what, Happening::LegAnswered { .. })) > 0;
+        assert!(world.until(Duration::from_secs(2), shown), "{}", world.story());
+        let waited = world.now.mono.since(begun);
+        assert_eq!(waited == Duration::from_millis(200), !store, "{waited:?}\n{}", world.story());
+        assert_eq!(world.call.as_ref().map(|call| call.control().is_unstored()), Some(!store));
+        world.hang_up("caller");
+        world.finish();
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn without_a_greeting_the_caller_rings_until_the_agent_answers() {
+    let mut world = World::new(2);
+    world.phone("1001", 7_201, Manner::answers(3_000));
+    world.dial("12301");
+    world.run_for(Duration::from_secs(2));
+    assert!(!world.phones["caller"].talks(), "{}", world.story());
+    world.run_for(Duration::from_secs(2));
+    assert!(world.phones["caller"].talks(), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn without_anybody_to_ring_the_caller_is_let_in_and_hears_music() {
+    let mut world = World::new(3);
+    world.dial("12301");
+    world.run_for(Duration::from_secs(2));
+    assert!(world.phones["caller"].talks(), "{}", world.story());
+    assert_eq!(world.media.legs.get(&CALLER).map(|leg| &leg.hears), Some(&Source::Music));
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+    let abandoned = |what: &Happening| matches!(what, Happening::Abandoned { .. });
+    assert_eq!(world.count(abandoned), 1, "{}", world.story());
+}
+
+#[test]
+fn an_agent_who_lets_it_ring_is_followed_by_the_next() {
+    let mut world = World::new(4);
+    world.phone("1001", 7_201, Manner::RINGS);
+    world.phone("1002", 7_202, Manner::answers(500));
+    world.dial("12369");
+    world.run_for(Duration::from_secs(30));
+    assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    let rang_out = |what: &Happening| matches!(what, Happening::OfferEnded { end: OfferEnd::NoAnswer, .. });
+    assert_eq!(world.count(rang_out), 1, "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn a_dead_phone_is_unreachable_and_the_next_agent_is_rung() {
+    let mut world = World::new(5);
+    world.phone("1001", 7_201, Manner::RINGS);
+    world.phone("1002", 7_202, Manner::answers(500));
+    world.kill("1001");
+    world.dial("12369");
+    world.run_for(Duration::from_secs(12));
+    assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    let dead = |what: &Happening| matches!(what, Happening::OfferEnded { end: OfferEnd::Unreachable, .. });
+    assert_eq!(world.count(dead), 1, "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn a_caller_whose_agent_is_lost_goes_to_the_head_of_the_queue() {
+    let mut world = World::new(6);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.dial("12369");
+    assert!(world.until(Duration::from_secs(10), |world| world.phase() == Some("talking")));
+    world.phone("1002", 7_202, Manner::answers(300));
+    world.kill("1001");
+    world.run_for(Duration::from_secs(40));
+    assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    let back = |what: &Happening| matches!(what, Happening::Queued { rejoined: true, .. });
+    assert_eq!(world.count(back), 1, "{}", world.story());
+    let kept = |what: &Happening| matches!(what, Happening::Answered { first_agent: Some(first), .. } if first.as_str() == "1001");
+    assert_eq!(world.count(kept), 2, "the first agent stays the first\n{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn a_full_media_worker_ends_the_call_with_its_cause() {
+    let mut world = World::new(7);
+    world.media.refuse.insert(CALLER, 1);
+    world.dial("12369");
+    world.finish();
+    world.assert_clean();
+    let cause = |what: &Happening| {
+        matches!(what, Happening::Ended { by: EndedBy::Engine, reason: EndReason::MediaOverload, sip_code: Some(503) })
+    };
+    assert_eq!(world.count(cause), 1, "{}", world.story());
+    assert_eq!(world.phones["caller"].lines.first().and_then(|line| line.failed), Some(503));
+}
+
+#[test]
+fn a_sub_centre_that_is_down_hands_the_caller_to_the_queue_with_his_age() {
+    let mut world = World::new(8);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.dial("12366");
+    world.run_for(Duration::from_secs(20));
+    assert!(world.phones["1001"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn an_unknown_number_hears_why_and_gets_404() {
+    let mut world = World::new(9);
+    world.dial("99999");
+    world.finish();
+    world.assert_clean();
+    assert_eq!(world.phones["caller"].lines.first().and_then(|line| line.failed), Some(404), "{}", world.story());
+    assert!(world.media.caller_heard.iter().any(|source| matches!(source, Source::Play(_))), "{}", world.story());
+}
+
+#[test]
+fn an_agents_invite_names_hotline_caller_ticket_and_number() {
+    let mut world = World::new(10);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.dial("12369");
+    assert!(world.until(Duration::from_secs(10), |world| world.phase() == Some("talking")));
+    let invite = world.phones["1001"].lines.first().and_then(|line| line.invite.clone()).expect("an INVITE");
+    let header = |name: &[u8]| invite.header_named(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    assert_eq!(header(b"X-Hotline").as_deref(), Some("12369"));
+    assert_eq!(header(b"X-Hotline-Name").as_deref(), Some("环境保护投诉举报电话"));
+    assert_eq!(header(b"X-Merge-Mode").as_deref(), Some("dual_merged"));
+    assert!(header(b"X-Ticket-Id").is_some_and(|id| id.len() == 26) && header(b"X-Call-Id").is_some());
+    assert!(header(b"X-Ticket-No").is_none());
+    assert!(header(b"History-Info").is_some_and(|value| value.contains("12369")));
+    assert!(
+        header(b"From").is_some_and(|from| from.contains("12369环保举报热线 13800001234")),
+        "{:?}",
+        header(b"From")
+    );
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn packets_may_be_lost_and_the_call_still_ends_clean() {
+    for seed in 1..=150 {
+        let mut world = World::new(seed);
+        world.loss = 15;
+        world.phone("1001", 7_201, Manner::answers(300).hanging_up_after(4_000));
+        world.dial("12369");
+        world.finish();
+        if world.call.is_some() {
+            world.assert_clean();
+        }
+    }
+}
