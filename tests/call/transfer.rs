@@ -28,10 +28,9 @@ fn refer(world: &mut World, to: &str) {
 
 /// The transfer of a consult: Replaces names the dialog of the second line as the engine sees it.
 fn refer_consult(world: &mut World) {
-    let names = world.phones["1001"].lines.get(1).and_then(|line| line.leg.dialog_names());
-    let Some(names) = names else { return };
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII").replace('@', "%40");
-    let (call, engine, mine) = (text(&names.call_id), text(&names.remote_tag), text(&names.local_tag));
+    let Some(line) = world.phones["1001"].lines.get(1) else { return };
+    let Some((engine, mine)) = line.tags.clone() else { return };
+    let call = String::from_utf8_lossy(&line.call_id).replace('@', "%40");
     let extra =
         format!("Refer-To: <sip:12366@127.0.0.1:5060?Replaces={call}%3Bto-tag%3D{engine}%3Bfrom-tag%3D{mine}>\r\n");
     world.with_phone("1001", |phone, _, out| phone.raw(0, "REFER", &extra, "", out));

@@ -45,7 +45,7 @@ impl Media {
                     return reports;
                 }
                 self.legs.entry(leg).or_default();
-                let port = 20_000 + leg.0 * 2;
+                let port = 20_000 + leg.0 % 1_000 * 2;
                 let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
                 let local =
                     LocalMedia { rtp: at(port), rtcp: at(port + 1), ice: None, fingerprint: None, crypto: Vec::new() };

@@ -68,6 +68,8 @@ pub(crate) struct Line {
     pub(crate) failed: Option<u16>,
     /// Headers of the INVITE that came.
     pub(crate) invite: Option<Message>,
+    /// The engine's tag and ours, from the last answer with both.
+    pub(crate) tags: Option<(String, String)>,
     /// Whether requests were written by hand on it.
     raw: bool,
 }
@@ -144,6 +146,7 @@ impl Phone {
             heard: Vec::new(),
             failed: None,
             invite: None,
+            tags: None,
             raw: false,
         });
         let line = self.lines.len() - 1;
@@ -164,6 +167,12 @@ impl Phone {
         if message.is(&Method::Notify) {
             let body = String::from_utf8_lossy(message.body()).into_owned();
             self.notified.extend(body.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()));
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if let (None, Some(engine), Some(mine)) = (message.method(), message.to_tag(), message.from_tag()) {
+            if let Some(line) = self.lines.iter_mut().find(|line| line.call_id == message.call_id()) {
+                line.tags = Some((text(engine), text(mine)));
+            }
         }
         let found = self.lines.iter().position(|line| line.call_id == message.call_id());
         let arrived = Arrived { message, flow: self.flow() };
@@ -202,6 +211,7 @@ impl Phone {
             heard: Vec::new(),
             failed: None,
             invite: Some(arrived.message.clone()),
+            tags: None,
             raw: false,
         });
         self.lines.len() - 1

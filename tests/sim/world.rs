@@ -17,7 +17,9 @@ use switch12345::call::control::Plans;
 use switch12345::call::leg::LegRules;
 use switch12345::call::legs::CALLER;
 use switch12345::call::setup::Inbound;
-use switch12345::call::words::{Arrived, CallEffect, CallInput, Identity, OperatorCommand, Query, Target, Targets};
+use switch12345::call::words::{
+    Arrived, CallEffect, CallInput, FIRST_CONSULT, Identity, OperatorCommand, Query, Target, Targets,
+};
 use switch12345::call::{Call, Origin, Terms};
 use switch12345::event::call::CallEvent;
 use switch12345::plan::model::Plan;
@@ -347,9 +349,11 @@ impl World {
             self.legs_of.insert(call_id, CALLER);
             self.admit(name, invite, &dialled);
         } else {
-            self.into_call(CallInput::Consult { agent: AgentId::new(name), dialled: dialled.as_str().into(), invite });
-            let newest = self.call.as_ref().and_then(|call| call.legs().map(|(id, _)| id).max());
-            self.legs_of.extend(newest.map(|leg| (call_id, leg)));
+            let nth = self.legs_of.values().filter(|leg| **leg >= FIRST_CONSULT).count();
+            let leg = LegId(FIRST_CONSULT.0 + u16::try_from(nth).expect("few consults"));
+            self.legs_of.insert(call_id, leg);
+            let (agent, dialled) = (AgentId::new(name), dialled.as_str().into());
+            self.into_call(CallInput::Consult { leg, agent, dialled, invite });
         }
     }
 
@@ -502,6 +506,10 @@ impl World {
             world.call.as_ref().is_some_and(|call| !call.control().phase().is_live())
         }) {
             self.hang_up("caller");
+            self.run_for(Duration::from_secs(5));
+            for name in self.phones.keys().copied().collect::<Vec<_>>() {
+                self.hang_up(name);
+            }
         }
         self.until(Duration::from_secs(120), over);
         self.run_for(Duration::from_secs(90));
