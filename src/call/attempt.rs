@@ -480,7 +480,7 @@ impl Control {
     fn on_revoke(&mut self, cx: &mut Cx<'_>, offer: OfferId) {
         let revoked = |ring: &Ring| ring.offer.as_ref().is_some_and(|(id, _)| *id == offer);
         let Some((id, ring)) = self.take_ring(revoked) else { return };
-        self.drop_ring(cx, &ring, false);
+        self.drop_ring(cx, &ring, false, EndReason::AnsweredElsewhere);
         let reserved =
             self.attempts.iter().any(|attempt| attempt.id == id && matches!(attempt.wait, Some(Wait::Agent(_))));
         if reserved { self.next_way(cx, id) } else { self.offer_over(cx) }
@@ -511,7 +511,7 @@ impl Control {
                 Some((won, agent)) if won == offer => {
                     self.emit(cx, Happening::OfferEnded { offer, agent, end: OfferEnd::Answered });
                 }
-                Some(_) | None => self.drop_ring(cx, &ring, true),
+                Some(_) | None => self.drop_ring(cx, &ring, true, EndReason::AnsweredElsewhere),
             }
         }
         self.attempt_answered(cx, &attempt, leg);
@@ -522,7 +522,7 @@ impl Control {
         let Some(index) = self.attempts.iter().position(|attempt| attempt.id == id) else { return };
         let attempt = self.attempts.remove(index);
         for ring in &attempt.rings {
-            self.drop_ring(cx, ring, true);
+            self.drop_ring(cx, ring, true, EndReason::Normal);
         }
         if let Some(wait) = &attempt.wait {
             cx.queue(QueueRequest::Leave(wait.join()));
@@ -530,7 +530,7 @@ impl Control {
     }
 
     /// Stops a ring; the ACD is told unless it said so itself.
-    fn drop_ring(&mut self, cx: &mut Cx<'_>, ring: &Ring, tell: bool) {
+    fn drop_ring(&mut self, cx: &mut Cx<'_>, ring: &Ring, tell: bool, reason: EndReason) {
         if let Some((offer, agent)) = ring.offer.clone() {
             if tell {
                 cx.queue(QueueRequest::Outcome(offer, OfferOutcome::Withdrawn));
@@ -538,7 +538,7 @@ impl Control {
             self.emit(cx, Happening::OfferEnded { offer, agent, end: OfferEnd::Withdrawn });
         }
         if let Some(leg) = ring.leg() {
-            self.hang_up(cx, leg, EndReason::AnsweredElsewhere);
+            self.hang_up(cx, leg, reason);
         }
     }
 

@@ -12,7 +12,6 @@
 //!
 //! Deliberately absent: how anybody got there.
 
-use crate::acd::words::LineCause;
 use crate::base::id::LegId;
 use crate::base::now::Mono;
 use crate::call::attempt::{Aim, Attempt, Callee, Failure, Way};
@@ -205,20 +204,22 @@ impl Control {
             return;
         }
         let fetching = self.attempts.iter().any(|a| matches!(a.aim, Aim::ThreeWay { .. } | Aim::Blind { .. }));
-        match who.role {
-            LegRole::Emergency => self.desk_left(cx),
-            _ if self.alone_in_emergency(cx) => {}
-            _ if fetching => {
-                if let Some(caller) = self.legs.alive_mut(CALLER) {
-                    caller.idle = Source::RingBack;
-                }
+        if who.role == LegRole::Emergency {
+            self.desk_left(cx);
+            return;
+        }
+        if self.alone_in_emergency(cx) {
+            return;
+        }
+        if fetching {
+            if let Some(caller) = self.legs.alive_mut(CALLER) {
+                caller.idle = Source::RingBack;
             }
-            LegRole::Agent | LegRole::Consult | LegRole::Supervisor if gone == Gone::Lost => {
-                self.avoid.extend(who.party.agent.clone());
-                self.requeue(cx);
-            }
-            _ if gone == Gone::Lost => self.requeue(cx),
-            role => self.end(cx, ended_by(role), EndReason::Normal),
+        } else if gone == Gone::Lost {
+            self.avoid.extend(who.party.agent.clone());
+            self.requeue(cx);
+        } else {
+            self.end(cx, ended_by(who.role), EndReason::Normal);
         }
     }
 
@@ -266,9 +267,13 @@ impl Control {
     /// Agents' legs from which nothing has come for too long count as lost: the phone is dead, the caller is not.
     pub(super) fn silence_due(&mut self, cx: &mut Cx<'_>) {
         let dead = |leg: &CallLeg| silent_until(leg).is_some_and(|until| until <= cx.now.mono);
-        for id in self.legs.names(dead) {
-            cx.act(id, LegAction::HangUp(EndReason::LegLost));
-            self.leg_gone(cx, id, Gone::Lost);
+        let agents = self.legs.iter().filter(|leg| dead(leg)).filter_map(|leg| leg.party.agent.clone());
+        // A dead phone is dead on all its lines; one on hold is not watched itself.
+        for agent in agents.collect::<Vec<_>>() {
+            for id in self.legs.names(|leg| leg.is_alive() && leg.party.agent.as_ref() == Some(&agent)) {
+                cx.act(id, LegAction::HangUp(EndReason::LegLost));
+                self.leg_gone(cx, id, Gone::Lost);
+            }
         }
     }
 }
@@ -278,7 +283,7 @@ const SILENT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// When a silent leg counts as lost.
 pub(super) fn silent_until(leg: &CallLeg) -> Option<Mono> {
-    let watched = leg.talks() && leg.party.agent.is_some() && leg.cause == LineCause::Queue && !leg.on_hold;
+    let watched = leg.talks() && leg.party.agent.is_some() && !leg.on_hold;
     leg.silent_since.filter(|_| watched).map(|since| since + SILENT_MAX)
 }
 

@@ -193,10 +193,10 @@ impl Control {
         }
         for leg in self.legs.names(|leg| leg.connected) {
             let base = self.legs.named(leg).map(|leg| self.legs.base_of(leg));
-            if let (Some(base), Some(leg)) = (base, self.legs.named_mut(leg)) {
-                if let Some(command) = leg.tune(base) {
-                    cx.media(command);
-                }
+            if let (Some(base), Some(leg)) = (base, self.legs.named_mut(leg))
+                && let Some(command) = leg.tune(base)
+            {
+                cx.media(command);
             }
         }
         self.close_when_empty(cx);
@@ -290,7 +290,10 @@ impl Control {
                 self.watch_digits(cx, id);
                 self.ring_answered(cx, id);
             }
-            LegEvent::Confirmed => self.report_line(cx, id),
+            LegEvent::Confirmed => {
+                self.report_line(cx, id);
+                self.watch_digits(cx, id);
+            }
             LegEvent::Failed { status, responded } => {
                 let rang = leg.stage == Stage::Ringing;
                 self.leg_gone(cx, id, Gone::Failed(Failure { status, responded, rang }));

@@ -81,11 +81,11 @@ impl Control {
         if !talking {
             return;
         }
-        if let Destination::Number { number, .. } = to {
-            if self.tenant(cx.plans.newest).is_some_and(|tenant| tenant.emergency.contains_key(number.as_ref())) {
-                self.hand_over(cx, number, by);
-                return;
-            }
+        if let Destination::Number { number, .. } = to
+            && self.tenant(cx.plans.newest).is_some_and(|tenant| tenant.emergency.contains_key(number.as_ref()))
+        {
+            self.hand_over(cx, number, by);
+            return;
         }
         let transfer = self.mint_transfer();
         let wanted = self.resolve(cx, to);
@@ -182,12 +182,9 @@ impl Control {
             return Some(outside(LegRole::Emergency, name, line.routes.clone(), line.ring));
         }
         let hotline = tenant.hotlines.values().find(|hotline| hotline.number.as_ref() == number);
-        if let Some((route, unit)) =
-            hotline.and_then(|hotline| Some((hotline.seat_route.as_ref()?, hotline.unit.clone())))
-        {
-            if !route.targets.is_empty() {
-                return Some(outside(LegRole::Department, unit, route.targets.clone(), route.ring));
-            }
+        let seats = hotline.and_then(|hotline| Some((hotline.seat_route.as_ref()?, hotline.unit.clone())));
+        if let Some((route, unit)) = seats.filter(|(route, _)| !route.targets.is_empty()) {
+            return Some(outside(LegRole::Department, unit, route.targets.clone(), route.ring));
         }
         let trunk = plan
             .settings

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use switch12345::call::legs::CALLER;
+use switch12345::call::words::{CallInput, OperatorCommand};
 use switch12345::event::call::{Happening, OfferEnd};
 use switch12345::event::reason::{EndReason, EndedBy};
 use switch12345::rtp::command::Source;
@@ -180,4 +181,79 @@ fn packets_may_be_lost_and_the_call_still_ends_clean() {
             world.assert_clean();
         }
     }
+}
+
+#[test]
+fn a_trunk_that_wants_it_gets_early_media_and_an_answer_after_its_time() {
+    let mut world = World::new(11);
+    world.over = "plain";
+    world.dial("12369");
+    world.run_for(Duration::from_secs(15));
+    assert!(!world.phones["caller"].talks() && world.media.is_audible(CALLER), "{}", world.story());
+    world.run_for(Duration::from_secs(7));
+    assert!(world.phones["caller"].talks() && world.media.is_audible(CALLER), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn a_call_may_be_stored_and_read_back_before_every_input() {
+    for dialled in ["12369", "12366", "120"] {
+        let mut world = World::new(12);
+        world.restart = true;
+        world.phone("1001", 7_201, Manner::answers(300).hanging_up_after(3_000));
+        world.phone("seats", 7_103, Manner::refuses(486));
+        world.phone("desk1", 7_101, Manner::answers(600).hanging_up_after(3_000));
+        world.dial(dialled);
+        world.finish();
+        world.assert_clean();
+        assert_eq!(world.count(|what| matches!(what, Happening::Answered { .. })), 1, "{}", world.story());
+    }
+}
+
+#[test]
+fn a_phone_that_dies_with_a_consult_open_is_dead_on_both_lines() {
+    let mut world = World::new(13);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.phone("seats", 7_103, Manner::answers(300));
+    world.dial("12369");
+    assert!(world.until(Duration::from_secs(10), |world| world.phase() == Some("talking")));
+    world.run_for(Duration::from_secs(3));
+    world.with_phone("1001", |phone, now, out| {
+        phone.direct(0, "sendonly", out);
+        phone.dial(now, "12366", "1001", out);
+    });
+    world.run_for(Duration::from_secs(2));
+    world.phone("1002", 7_202, Manner::answers(300));
+    world.kill("1001");
+    world.run_for(Duration::from_secs(40));
+    assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn marks_and_ticket_numbers_are_kept_and_an_ordinary_call_drains() {
+    let mut world = World::new(14);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.phone("1002", 7_202, Manner::answers(300));
+    world.dial("12369");
+    assert!(world.until(Duration::from_secs(10), |world| world.phase() == Some("talking")));
+    world.tell_call(CallInput::TicketNo("A-1".into()));
+    world.tell_call(CallInput::TicketNo("A-1".into()));
+    let classification = Box::default();
+    world.operate(OperatorCommand::Classify { by: None, classification });
+    world.key("1001", "*66*311002#");
+    world.run_for(Duration::from_secs(3));
+    let invite = world.phones["1002"].lines.first().and_then(|line| line.invite.clone()).expect("an INVITE");
+    assert_eq!(invite.header_named(b"X-Ticket-No"), Some(b"A-1".as_slice()));
+    assert_eq!(world.count(|what| matches!(what, Happening::TicketNo { .. })), 1);
+    assert_eq!(world.count(|what| matches!(what, Happening::Malicious { .. } | Happening::Classified { .. })), 2);
+    world.operate(OperatorCommand::Drain);
+    world.finish();
+    world.assert_clean();
+    let drained = |what: &Happening| matches!(what, Happening::Ended { reason: EndReason::Draining, .. });
+    assert_eq!(world.count(drained), 1);
 }

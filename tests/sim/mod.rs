@@ -1,5 +1,4 @@
 //! The engine without sockets: one call, the real ACD and plan, real SIP over a slow and lossy network, in virtual time.
-#![allow(dead_code, reason = "each test file uses its own part of the world")]
 
 pub(crate) mod invariants;
 pub(crate) mod media;

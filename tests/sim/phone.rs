@@ -169,10 +169,10 @@ impl Phone {
             self.notified.extend(body.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()));
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if let (None, Some(engine), Some(mine)) = (message.method(), message.to_tag(), message.from_tag()) {
-            if let Some(line) = self.lines.iter_mut().find(|line| line.call_id == message.call_id()) {
-                line.tags = Some((text(engine), text(mine)));
-            }
+        if let (None, Some(engine), Some(mine)) = (message.method(), message.to_tag(), message.from_tag())
+            && let Some(line) = self.lines.iter_mut().find(|line| line.call_id == message.call_id())
+        {
+            line.tags = Some((text(engine), text(mine)));
         }
         let found = self.lines.iter().position(|line| line.call_id == message.call_id());
         let arrived = Arrived { message, flow: self.flow() };

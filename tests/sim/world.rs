@@ -44,8 +44,8 @@ pub(crate) enum Delivery {
     ClipEnds(MediaReport),
 }
 
-/// What is done at one delivery of a run.
-pub(crate) type Act = Box<dyn FnMut(&mut World)>;
+/// The delivery at which something is done, whether after it, and what.
+pub(crate) type Hook = (usize, bool, Box<dyn FnMut(&mut World)>);
 
 pub(crate) struct World {
     pub(crate) now: Now,
@@ -59,14 +59,17 @@ pub(crate) struct World {
     /// Deliveries so far.
     pub(crate) delivered: usize,
     /// Act before (false) or after (true) this delivery.
-    pub(crate) hook: Option<(usize, bool, Act)>,
+    pub(crate) hook: Option<Hook>,
     /// The phase at the moment the hook acted.
     pub(crate) hit: Option<&'static str>,
     /// Share of datagrams lost, in percent.
     pub(crate) loss: u64,
+    /// The trunk the caller comes over.
+    pub(crate) over: &'static str,
+    /// Whether the call is stored and read back before every input.
+    pub(crate) restart: bool,
     /// Whether the store answers.
     pub(crate) store: bool,
-    /// Whether a delivery is shown as it happens.
     rules: LegRules,
     key: TokenKey,
     id: CallId,
@@ -115,6 +118,8 @@ impl World {
             hook: None,
             hit: None,
             loss: 0,
+            over: "carrier",
+            restart: false,
             store: true,
             rules,
             key: TokenKey::new([7; 16]),
@@ -134,7 +139,7 @@ impl World {
     pub(crate) fn phone(&mut self, name: &'static str, port: u16, manner: Manner) {
         self.phones.insert(name, Phone::new(name, port, ENGINE, manner, self.rules.clone()));
         if name.chars().all(|c| c.is_ascii_digit()) {
-            self.to_acd(AcdInput::Reachable(AgentId::new(name), true));
+            self.tell_acd(AcdInput::Reachable(AgentId::new(name), true));
         }
     }
 
@@ -173,7 +178,7 @@ impl World {
         self.send(at, delivery);
     }
 
-    fn from_phone(&mut self, name: &'static str, bytes: Vec<Bytes>) {
+    fn put_on_wire(&mut self, name: &'static str, bytes: Vec<Bytes>) {
         if self.phones.get(name).is_some_and(|phone| phone.dead) {
             return;
         }
@@ -196,7 +201,7 @@ impl World {
         if let Some(phone) = self.phones.get_mut(name) {
             act(phone, now, &mut out);
         }
-        self.from_phone(name, out);
+        self.put_on_wire(name, out);
     }
 
     pub(crate) fn hang_up(&mut self, name: &'static str) {
@@ -220,7 +225,7 @@ impl World {
     }
 
     pub(crate) fn operate(&mut self, command: OperatorCommand) {
-        self.into_call(CallInput::Operator(Box::new(command)));
+        self.tell_call(CallInput::Operator(Box::new(command)));
     }
 
     pub(crate) fn key(&mut self, agent: &str, digits: &str) {
@@ -230,11 +235,11 @@ impl World {
         });
         let Some(leg) = leg.map(|leg| leg.id) else { return };
         for digit in digits.chars() {
-            self.into_call(CallInput::Media(MediaReport::Digit { leg, digit, held_ms: 100 }));
+            self.tell_call(CallInput::Media(MediaReport::Digit { leg, digit, held_ms: 100 }));
         }
     }
 
-    fn to_acd(&mut self, input: AcdInput) {
+    fn tell_acd(&mut self, input: AcdInput) {
         let mut out = Vec::new();
         self.acd.handle(self.now, input, &mut out);
         for effect in out {
@@ -248,15 +253,27 @@ impl World {
     fn with_call(&mut self, act: impl FnOnce(&mut Call, Now, Terms<'_>, &mut Vec<CallEffect>)) {
         let plan = Arc::clone(&self.plan);
         let rules = self.rules.clone();
-        let terms = Terms { plans: Plans { pinned: &plan, newest: &plan }, legs: &rules, key: self.key.clone() };
+        let terms = Terms { plans: Plans { pinned: &plan, newest: &plan }, legs: &rules, key: self.key };
         let mut out = Vec::new();
+        if self.restart {
+            self.store_and_restore();
+        }
         if let Some(call) = self.call.as_mut() {
             act(call, self.now, terms, &mut out);
         }
         self.carry_out(out);
     }
 
-    pub(crate) fn into_call(&mut self, input: CallInput) {
+    /// Puts the call through its stored form, as a restart would.
+    fn store_and_restore(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        let text = serde_json::to_string(&call).expect("a call can be stored");
+        let back: Call = serde_json::from_str(&text).expect("a stored call can be read");
+        assert_eq!(back, call, "nothing is lost in storing");
+        self.call = Some(back);
+    }
+
+    pub(crate) fn tell_call(&mut self, input: CallInput) {
         self.with_call(|call, now, terms, out| call.handle(now, terms, input, out));
     }
 
@@ -337,7 +354,7 @@ impl World {
             },
         };
         if let Some(leg) = leg {
-            self.into_call(CallInput::Sip(leg, Box::new(Arrived { message, flow })));
+            self.tell_call(CallInput::Sip(leg, Box::new(Arrived { message, flow })));
             return;
         }
         if !message.is(&Method::Invite) {
@@ -347,18 +364,18 @@ impl World {
         let invite = Box::new(Arrived { message, flow });
         if self.call.is_none() {
             self.legs_of.insert(call_id, CALLER);
-            self.admit(name, invite, &dialled);
+            self.admit(invite, &dialled);
         } else {
             let nth = self.legs_of.values().filter(|leg| **leg >= FIRST_CONSULT).count();
             let leg = LegId(FIRST_CONSULT.0 + u16::try_from(nth).expect("few consults"));
             self.legs_of.insert(call_id, leg);
             let (agent, dialled) = (AgentId::new(name), dialled.as_str().into());
-            self.into_call(CallInput::Consult { leg, agent, dialled, invite });
+            self.tell_call(CallInput::Consult { leg, agent, dialled, invite });
         }
     }
 
-    fn admit(&mut self, name: &str, invite: Box<Arrived>, dialled: &str) {
-        let trunk = TrunkName::new(if name == "plain" { "plain" } else { "carrier" });
+    fn admit(&mut self, invite: Box<Arrived>, dialled: &str) {
+        let trunk = TrunkName::new(self.over);
         let facts = Facts {
             trunk: &trunk,
             dialled,
@@ -378,7 +395,7 @@ impl World {
         let identity = Identity { call: self.id, ticket: TicketId(self.id.0), seed: 1, advertised: None };
         let plan = Arc::clone(&self.plan);
         let rules = self.rules.clone();
-        let terms = Terms { plans: Plans { pinned: &plan, newest: &plan }, legs: &rules, key: self.key.clone() };
+        let terms = Terms { plans: Plans { pinned: &plan, newest: &plan }, legs: &rules, key: self.key };
         let mut out = Vec::new();
         let origin = Origin::Inbound { invite, facts: Box::new(facts) };
         self.call = Some(Call::new(self.now, terms, identity, origin, &mut out));
@@ -422,10 +439,10 @@ impl World {
     fn wake(&mut self) {
         let now = self.now.mono;
         if self.call.as_ref().and_then(|call| call.deadline()).is_some_and(|(at, _)| at <= now) {
-            self.into_call(CallInput::Deadline);
+            self.tell_call(CallInput::Deadline);
         }
         if self.acd.deadline().is_some_and(|(at, _)| at <= now) {
-            self.to_acd(AcdInput::Deadline);
+            self.tell_acd(AcdInput::Deadline);
         }
         for name in self.phones.keys().copied().collect::<Vec<_>>() {
             if self.phones[name].deadline().is_some_and(|at| at <= now) {
@@ -467,8 +484,8 @@ impl World {
             Delivery::ToPhone(name, bytes) => {
                 self.with_phone(name, |phone, now, out| phone.receive(now, bytes, out));
             }
-            Delivery::ToCall(input) => self.into_call(*input),
-            Delivery::ToAcd(input) => self.to_acd(*input),
+            Delivery::ToCall(input) => self.tell_call(*input),
+            Delivery::ToAcd(input) => self.tell_acd(*input),
             Delivery::ClipEnds(report) => {
                 if let MediaReport::PlayDone { leg, token, .. } = report
                     && self.media.clip_ended(leg, token)
