@@ -1,6 +1,7 @@
 //! `run`: starts the engine, says when it is ready, and ends it by signals.
 //!
-//! SIGTERM and SIGINT drain, a second one ends at once. The first line on standard output begins `ready`.
+//! SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the files again and puts them in force when they
+//! are without error. The first line on standard output begins `ready`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,7 +43,7 @@ impl Run {
                         engine.listeners().join(" "),
                         engine.token_file().display()
                     );
-                    until_told(engine, drain).await
+                    self.until_told(engine, drain).await
                 }
                 Err(fault) => {
                     eprintln!("the engine does not start: {fault}");
@@ -51,25 +52,38 @@ impl Run {
             }
         })
     }
-}
 
-async fn until_told(engine: Engine, drain: Duration) -> ExitCode {
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals cannot be heard");
-        return ExitCode::from(1);
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+    async fn until_told(&self, engine: Engine, drain: Duration) -> ExitCode {
+        let hear = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+        let (Ok(mut term), Ok(mut interrupt), Ok(mut reload)) = hear else {
+            tracing::error!("signals cannot be heard");
+            return ExitCode::from(1);
+        };
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = reload.recv() => self.reload(&engine).await,
+            }
+        }
+        tracing::info!(calls = engine.live_calls(), "draining: only emergency calls are taken");
+        tokio::select! {
+            () = engine.drain(drain) => {}
+            _ = term.recv() => tracing::warn!(calls = engine.live_calls(), "told twice: ending at once"),
+            _ = interrupt.recv() => tracing::warn!(calls = engine.live_calls(), "told twice: ending at once"),
+        }
+        engine.stop().await;
+        ExitCode::SUCCESS
     }
-    tracing::info!(calls = engine.live_calls(), "draining: only emergency calls are taken");
-    tokio::select! {
-        () = engine.drain(drain) => {}
-        _ = term.recv() => tracing::warn!(calls = engine.live_calls(), "told twice: ending at once"),
-        _ = interrupt.recv() => tracing::warn!(calls = engine.live_calls(), "told twice: ending at once"),
+
+    async fn reload(&self, engine: &Engine) {
+        let loaded = self.configuration.load(&[], now());
+        complain(&loaded);
+        match loaded.plan {
+            Some(plan) => engine.apply(plan).await,
+            None => tracing::error!("the files have errors; the plan in force stays"),
+        }
     }
-    engine.stop().await;
-    ExitCode::SUCCESS
 }
 
 fn log_to_stderr() {

@@ -14,6 +14,7 @@
 //! calls end and keeps taking emergencies; [`Engine::stop`] ends what is left. Deliberately absent: deciding.
 
 pub mod acd_task;
+mod apply;
 pub mod audit;
 pub mod call_task;
 pub mod clock;

@@ -186,6 +186,10 @@ impl Engine {
         found
     }
 
+    pub(super) const fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Live calls.
     #[must_use]
     pub fn live_calls(&self) -> usize {
