@@ -264,6 +264,15 @@ impl Control {
         }
     }
 
+    /// Refreshes the session of agents who hold the caller; one that does not answer is lost.
+    pub(super) fn probes_due(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        for leg in self.legs.iter_mut().filter(|leg| leg.probe_at.is_some_and(|at| at <= now)) {
+            leg.probe_at = Some(now + PROBE_EVERY);
+            cx.act(leg.id, LegAction::Refresh);
+        }
+    }
+
     /// Agents' legs from which nothing has come for too long count as lost: the phone is dead, the caller is not.
     pub(super) fn silence_due(&mut self, cx: &mut Cx<'_>) {
         let dead = |leg: &CallLeg| silent_until(leg).is_some_and(|until| until <= cx.now.mono);
@@ -278,6 +287,9 @@ impl Control {
     }
 }
 
+/// How often the phone of an agent who holds the caller is asked for a sign of life: nothing comes from it by itself,
+/// and a caller left with the music would wait for the session timer.
+pub(super) const PROBE_EVERY: std::time::Duration = std::time::Duration::from_secs(30);
 /// How long an agent's leg may send nothing before it counts as lost (the brief's 30 s; a phone on hold is exempt).
 const SILENT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 

@@ -12,6 +12,7 @@ use crate::acd::words::{AcdVerdict, LineState, QueueRequest};
 use crate::base::id::{AgentId, JoinId, LegId, LookupId};
 use crate::base::now::{Mono, Now};
 use crate::call::attempt::{Aim, Attempt, Failure};
+use crate::call::bridge::PROBE_EVERY;
 use crate::call::emergency::{HandOver, MEDIA_RETRY};
 use crate::call::journal::Gate;
 use crate::call::leg::words::{LegAction, LegEvent};
@@ -311,6 +312,7 @@ impl Control {
     fn set_hold(&mut self, cx: &mut Cx<'_>, id: LegId, held: bool) {
         let Some(leg) = self.legs.alive_mut(id).filter(|leg| leg.on_hold != held) else { return };
         leg.on_hold = held;
+        leg.probe_at = (held && leg.party.agent.is_some()).then(|| cx.now.mono + PROBE_EVERY);
         leg.silent_since = None;
         self.emit(cx, if held { Happening::Held { leg: id } } else { Happening::Resumed { leg: id } });
         self.report_line(cx, id);
@@ -384,6 +386,7 @@ impl Control {
         leg.early_since = None;
         leg.early_again = None;
         leg.silent_since = None;
+        leg.probe_at = None;
         for listener in self.legs.iter_mut().filter(|listener| listener.idle == Source::Leg(id)) {
             listener.idle = Source::RingBack;
         }

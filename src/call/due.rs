@@ -32,6 +32,8 @@ pub enum CallTimer {
     Code,
     /// An agent's phone has been silent too long.
     Silence,
+    /// A holding agent's phone is asked for a sign of life.
+    Probe,
     /// An emergency line is tried again.
     Emergency,
     /// Ports are asked for again.
@@ -63,6 +65,7 @@ impl Control {
                 leg.play.as_ref().map(|playing| (playing.until, CallTimer::Play)),
                 leg.codes.deadline().map(|at| (at, CallTimer::Code)),
                 silent_until(leg).map(|at| (at, CallTimer::Silence)),
+                leg.probe_at.map(|at| (at, CallTimer::Probe)),
             ]
         });
         let phase = match &self.phase {
@@ -90,6 +93,7 @@ impl Control {
         self.queueing_due(cx);
         self.plays_due(cx);
         self.silence_due(cx);
+        self.probes_due(cx);
         self.emergency_due(cx);
     }
 }

@@ -101,6 +101,8 @@ pub struct CallLeg {
     pub told: Option<Source>,
     /// Whether its party holds us.
     pub on_hold: bool,
+    /// When a holding agent's phone is asked whether it still lives.
+    pub probe_at: Option<Mono>,
     /// Since when nothing has come from it.
     pub silent_since: Option<Mono>,
     /// Whether its line state counts as queue work.
@@ -130,6 +132,7 @@ impl CallLeg {
             play: None,
             told: None,
             on_hold: false,
+            probe_at: None,
             silent_since: None,
             cause,
             codes: CodeReader::default(),

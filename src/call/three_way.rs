@@ -19,6 +19,7 @@ use crate::call::words::{Destination, OperatorCommand};
 use crate::event::call::{AttemptResult, Happening, LegRole, TransferKind};
 use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::Tenant;
+use crate::plan::settings::Trunk;
 use crate::plan::step::{DialTarget, When};
 use crate::rtp::command::{DigitPolicy, MediaCommand};
 
@@ -167,7 +168,7 @@ impl Control {
         Some(Wanted { callee, ways: vec![Way::Queue(Box::new(wants))], ring: queue.ring })
     }
 
-    /// A number keyed or referred to: an agent, a queue, an emergency line, a hotline's own seats, or a trunk.
+    /// A number keyed or referred to: an agent, a queue, an emergency line, a hotline's seats or queue, or a trunk.
     fn number_ways(&self, cx: &Cx<'_>, tenant: &Tenant, number: &str) -> Option<Wanted> {
         let plan = cx.plans.pinned;
         let agent = AgentId::new(number);
@@ -182,15 +183,19 @@ impl Control {
             return Some(outside(LegRole::Emergency, name, line.routes.clone(), line.ring));
         }
         let hotline = tenant.hotlines.values().find(|hotline| hotline.number.as_ref() == number);
-        let seats = hotline.and_then(|hotline| Some((hotline.seat_route.as_ref()?, hotline.unit.clone())));
-        if let Some((route, unit)) = seats.filter(|(route, _)| !route.targets.is_empty()) {
-            return Some(outside(LegRole::Department, unit, route.targets.clone(), route.ring));
+        if let Some(hotline) = hotline {
+            let seats = hotline.seat_route.as_ref();
+            if let Some(route) = seats.filter(|route| !route.targets.is_empty()) {
+                return Some(outside(LegRole::Department, hotline.unit.clone(), route.targets.clone(), route.ring));
+            }
+            let own = seats.and_then(|route| route.queue.as_ref()).unwrap_or(&hotline.queue);
+            return self.queue_way(cx, tenant, own);
         }
-        let trunk = plan
-            .settings
-            .trunks
-            .values()
-            .find(|trunk| trunk.tenant == tenant.name && !trunk.emergency && !trunk.to.is_empty())?;
+        // The trunk the citizen came over reaches the public network; any other of the place may lead to one desk only.
+        let outward = |trunk: &&Arc<Trunk>| !trunk.emergency && !trunk.to.is_empty();
+        let came_over = plan.trunk(&self.origins.trunk).filter(outward);
+        let any = || plan.settings.trunks.values().filter(outward).find(|trunk| trunk.tenant == tenant.name);
+        let trunk = came_over.or_else(any)?;
         let dialable = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '+');
         let target = DialTarget { trunk: trunk.name.clone(), number: number.to_owned() };
         dialable.then(|| outside(LegRole::Outside, None, vec![target], RING))

@@ -257,3 +257,23 @@ fn marks_and_ticket_numbers_are_kept_and_an_ordinary_call_drains() {
     let drained = |what: &Happening| matches!(what, Happening::Ended { reason: EndReason::Draining, .. });
     assert_eq!(world.count(drained), 1);
 }
+
+#[test]
+fn a_phone_that_dies_while_it_holds_the_caller_is_found_out() {
+    let mut world = World::new(15);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.dial("12369");
+    assert!(world.until(Duration::from_secs(10), |world| world.phase() == Some("talking")));
+    world.run_for(Duration::from_secs(3));
+    world.with_phone("1001", |phone, _, out| phone.direct(0, "sendonly", out));
+    world.run_for(Duration::from_secs(2));
+    world.phone("1002", 7_202, Manner::answers(300));
+    if let Some(phone) = world.phones.get_mut("1001") {
+        phone.dead = true;
+    }
+    world.run_for(Duration::from_secs(75));
+    assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}

@@ -256,3 +256,17 @@ fn digits_that_are_no_code_go_on_to_the_other_side() {
     assert_eq!(sent, [(CALLER, "*"), (CALLER, "*7#")]);
     end(world);
 }
+
+#[test]
+fn a_number_of_the_place_goes_to_its_queue_and_any_other_over_the_callers_trunk() {
+    let mut world = talk(11);
+    world.phone("1002", 7_202, Manner::answers(300));
+    world.key("1001", "*3112369#");
+    assert!(world.until(Duration::from_secs(10), |world| members(world) == 3), "{}", world.story());
+    assert!(world.phones["1002"].talks(), "{}", world.story());
+    world.key("1001", "*44*3113900001111#");
+    world.run_for(Duration::from_secs(3));
+    let rung = world.phones["caller"].lines.iter().filter(|line| line.invite.is_some()).count();
+    assert_eq!(rung, 1, "the carrier is asked for it\n{}", world.story());
+    end(world);
+}
