@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use switch12345::acd::words::AcdVerdict;
 use switch12345::call::legs::CALLER;
 use switch12345::call::words::{CallInput, OperatorCommand};
 use switch12345::event::call::{Happening, OfferEnd};
@@ -273,6 +274,25 @@ fn a_phone_that_dies_while_it_holds_the_caller_is_found_out() {
     }
     world.run_for(Duration::from_secs(75));
     assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+#[test]
+fn a_revoked_offer_stops_ringing() {
+    let mut world = World::new(16);
+    world.phone("1001", 7_201, Manner::RINGS);
+    world.dial("12369");
+    world.run_for(Duration::from_secs(2));
+    let offered = world.journal.iter().find_map(|event| match &event.what {
+        Happening::Offered { offer, join, .. } => Some((*offer, *join)),
+        _ => None,
+    });
+    let (offer, join) = offered.expect("an offer");
+    world.tell_call(CallInput::Acd(AcdVerdict::Revoke { join, offer }));
+    world.run_for(Duration::from_secs(2));
+    assert!(world.phones["1001"].lines.iter().all(|line| line.leg.has_ended()), "{}", world.story());
     world.hang_up("caller");
     world.finish();
     world.assert_clean();
