@@ -4,6 +4,7 @@
 //! each is a module that parses nothing and a call into the floor that knows.
 
 mod check;
+mod demo;
 mod prompts;
 mod route;
 mod run;
@@ -31,6 +32,8 @@ struct Cli {
 enum Command {
     /// Starts the engine; the same as no command at all.
     Run(run::Run),
+    /// Plays the story on one machine: engine, carrier, agents and a ticket receiver over loopback.
+    Demo(demo::Demo),
     /// Shows the running engine.
     Status(status::Status),
     /// Validates configuration and all dialplans and runs their test rows.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Demo(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Route(command) => command.run(),
         Command::Prompts(command) => command.run(),
