@@ -153,7 +153,7 @@ impl Control {
             return;
         }
         if id == CALLER {
-            self.caller_gone(cx);
+            self.caller_gone(cx, gone);
         } else if self.attempt_of(id).is_some() {
             self.ring_failed(cx, id, failure_of(gone));
         } else if winner {
@@ -167,11 +167,11 @@ impl Control {
         }
     }
 
-    fn caller_gone(&mut self, cx: &mut Cx<'_>) {
+    fn caller_gone(&mut self, cx: &mut Cx<'_>, gone: Gone) {
         let others = self.legs.members(Room::MAIN);
         if others.len() < 2 || !matches!(self.phase, Phase::Talking(_)) {
             let reason = if self.served { EndReason::Normal } else { EndReason::Abandoned };
-            self.end(cx, EndedBy::Caller, reason);
+            self.end_after(cx, EndedBy::Caller, reason, gone.sip_code());
             return;
         }
         self.emit(cx, Happening::ConferenceLeft { leg: CALLER });

@@ -28,6 +28,11 @@ fn ending(now: Mono) -> Phase {
 impl Control {
     /// Ends the call.
     pub(super) fn end(&mut self, cx: &mut Cx<'_>, by: EndedBy, reason: EndReason) {
+        self.end_after(cx, by, reason, None);
+    }
+
+    /// Ends the call; `said` is the status its caller was answered with, when he left before our answer.
+    pub(super) fn end_after(&mut self, cx: &mut Cx<'_>, by: EndedBy, reason: EndReason, said: Option<u16>) {
         if !self.phase.is_live() {
             return;
         }
@@ -46,7 +51,7 @@ impl Control {
             let waited = cx.now.mono.since(self.origins.invited.mono);
             self.emit(cx, Happening::Abandoned { wait_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) });
         }
-        let sip_code = unanswered.then(|| reason.status()).or_else(|| caller_left.then_some(487));
+        let sip_code = unanswered.then(|| reason.status()).or(said);
         self.book_end(cx, by, reason, sip_code);
     }
 
