@@ -1,5 +1,7 @@
 //! The demonstration's peers against each other: the carrier calls a phone, no engine between them.
 
+#![expect(clippy::unwrap_used, reason = "a test panics on what is not there")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,4 +77,22 @@ async fn a_call_nobody_waits_for_is_refused() {
     let _elsewhere = other.expect(CITIZEN);
     let dialling = carrier.call(far.address(), "12366", CITIZEN, 400.0).await.unwrap();
     assert_eq!(dialling.answered(WITHIN).await.err(), Some(PeerFault::Refused { what: "INVITE", status: 480 }));
+}
+
+#[test]
+fn the_peers_share_only_the_g711_tables_with_the_engine() {
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo");
+    let peers = std::fs::read_dir(demo.join("peer")).unwrap().map(|entry| entry.unwrap().path());
+    let parties = ["agent.rs", "carrier.rs", "exchange.rs", "receiver.rs"].map(|name| demo.join(name));
+    let mut read = 0;
+    for path in peers.chain(parties) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (at, rest) in text.match_indices("crate::").map(|(at, found)| (at, &text[at + found.len()..])) {
+            let allowed = ["demo::", "base::", "rtp::g711::"].iter().any(|module| rest.starts_with(module));
+            let line = text[..at].lines().count();
+            assert!(allowed, "{}:{line}: crate::{}", path.display(), rest.lines().next().unwrap_or_default());
+        }
+        read += 1;
+    }
+    assert!(read >= 12, "only {read} files were looked at");
 }

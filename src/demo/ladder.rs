@@ -14,7 +14,7 @@ use crate::demo::peer::{Sight, Witness, locked};
 /// Who stands in the middle of every ladder.
 pub const ENGINE: &str = "switch12345";
 /// Screen cells between two columns.
-const COLUMN: usize = 24;
+const COLUMN: usize = 26;
 /// Cells before the first column's line, after the time.
 const MARGIN: usize = 8;
 /// The most messages kept; a demonstration has some hundreds.

@@ -50,7 +50,7 @@ const MEDIA_PORTS: u16 = 400;
 /// How to run it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DemoOptions {
-    /// Leave the engine up at the end, until interrupted.
+    /// Leave the engine up at the end, until interrupted; the agents sign out, so that phones can sign in as they.
     pub keep: bool,
     /// One object per call and a summary instead of text.
     pub json: bool,
@@ -136,6 +136,9 @@ impl FarEnds {
             "sip.trunk_listen=[\"udp:127.0.0.1:0\"]".to_owned(),
             "sip.agent_listen=[\"udp:127.0.0.1:0\"]".to_owned(),
             "http.listen=\"127.0.0.1:0\"".to_owned(),
+            // A call's ticket closes when its last transaction is over, 64·T1 after the last BYE; on loopback T1 may be
+            // short (RFC 3261 §17.1.1.1), and nobody waits half a minute for the end of the story.
+            "sip.t1=\"200ms\"".to_owned(),
             "media.address=\"127.0.0.1\"".to_owned(),
             format!("media.ports=\"{first}-{}\"", first + MEDIA_PORTS - 1),
             format!("ticket.endpoint.local.url={:?}", receiver.url()),
@@ -198,8 +201,21 @@ pub async fn run(options: DemoOptions) -> Result<Summary, DemoFault> {
         carrier: ends.carrier.clone(),
         trunk,
     });
-    let reports = story::tell(&world).await;
-    let further = world.receiver.faults();
+    let reports = tokio::select! {
+        reports = story::tell(&world) => reports,
+        // Whatever was begun is ended in order, and nothing is left behind.
+        _ = tokio::signal::ctrl_c() => Vec::new(),
+    };
+    for agent in agents {
+        let _ = agent.sign_out().await;
+    }
+    let mut further = world.receiver.faults();
+    if !options.keep {
+        engine.drain(DRAIN).await;
+        if engine.live_calls() > 0 {
+            further.push(format!("{} calls are left in the engine", engine.live_calls()));
+        }
+    }
     let mut summary = Summary::of(&reports);
     if summary.failed == 0 && (!further.is_empty() || reports.len() != story::CALLS) {
         // An event that was refused, or a call that vanished, belongs to no report.
@@ -207,18 +223,15 @@ pub async fn run(options: DemoOptions) -> Result<Summary, DemoFault> {
     }
     screen.summary(&reports, summary, &further);
     if options.keep {
-        screen.say(&[format!(
-            "引擎保持运行 ({}), 数据在 {}; Ctrl-C 结束",
+        screen.note(&format!(
+            "引擎保持运行: {} http {} 令牌 {}; Ctrl-C 结束",
             engine.listeners().join(", "),
-            directory.path.display()
-        )]);
+            engine.http(),
+            engine.token_file().display()
+        ));
         // Without signals there is nothing to wait for.
         let _ = tokio::signal::ctrl_c().await;
     }
-    for agent in agents {
-        let _ = agent.sign_out().await;
-    }
-    engine.drain(DRAIN).await;
     engine.stop().await;
     drop(directory);
     Ok(summary)
@@ -251,13 +264,17 @@ fn listener(engine: &Engine, side: &'static str) -> Result<SocketAddr, DemoFault
     found.and_then(|(_, address)| address.parse().ok()).ok_or(DemoFault::Listener(side))
 }
 
-/// The first of a block of free ports below the range the system draws from.
+/// The first port of the range blocks are drawn from; it ends below the default range of an engine beside this one.
+const PORTS_FROM: u16 = 10_000;
+const PORTS_TO: u16 = 16_384;
+
+/// The first of a block of free ports.
 fn free_ports() -> Option<u16> {
     let mut seed = [0_u8; 2];
     let _ = getrandom::fill(&mut seed);
-    let blocks = (32_768 - 16_384) / MEDIA_PORTS;
+    let blocks = (PORTS_TO - PORTS_FROM) / MEDIA_PORTS;
     let start = u16::from_ne_bytes(seed) % blocks;
-    (0..blocks).map(|at| 16_384 + (start + at) % blocks * MEDIA_PORTS).find(|first| {
+    (0..blocks).map(|at| PORTS_FROM + (start + at) % blocks * MEDIA_PORTS).find(|first| {
         let free = |port| std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, port)).ok();
         (*first..*first + MEDIA_PORTS).map(free).collect::<Option<Vec<_>>>().is_some()
     })

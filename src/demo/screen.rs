@@ -34,6 +34,16 @@ impl Screen {
         }
     }
 
+    /// A line for whoever started it, beside the objects too.
+    #[expect(clippy::print_stderr, reason = "with --json standard output holds objects only")]
+    pub fn note(&self, line: &str) {
+        if self.json {
+            eprintln!("{line}");
+        } else {
+            self.write(&[line.to_owned()]);
+        }
+    }
+
     /// A ticket event, as it arrives.
     pub fn ticket(&self, event: &TicketEvent) {
         let dialled = event.body.get("ticket").and_then(|ticket| ticket.get("dialled")).and_then(Value::as_str);

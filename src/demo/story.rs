@@ -38,8 +38,9 @@ const RINGS_WITHIN: Duration = Duration::from_secs(20);
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
 /// How long a hang-up may take to reach the others.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
-/// How long a ticket may take to close after its call: wrap-up is 10 s.
-const CLOSED_WITHIN: Duration = Duration::from_secs(25);
+/// How long a ticket may take to close after its call: Timer D of a refused INVITE is 32 s whatever T1 is
+/// (RFC 3261 §17.1.1.2), then delivery.
+const CLOSED_WITHIN: Duration = Duration::from_secs(45);
 
 /// The party names shown.
 pub(super) const CITIZENS: &str = "来电人/中继";

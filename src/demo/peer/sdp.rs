@@ -9,6 +9,8 @@ use crate::demo::peer::PeerFault;
 
 /// The payload type of A-law (RFC 3551 §6).
 pub const PCMA: u8 = 8;
+/// What an address line that is missing leaves.
+const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 /// The payload type offered for digits.
 pub const DIGITS: u8 = 101;
 
@@ -89,7 +91,11 @@ impl Remote {
                 ("c", value) => {
                     let address = value.rsplit(' ').next().and_then(|address| address.parse().ok());
                     match &mut found {
-                        Some(audio) if at_audio => audio.address.set_ip(address.unwrap_or(audio.address.ip())),
+                        Some(audio) if at_audio => {
+                            if let Some(address) = address {
+                                audio.address.set_ip(address);
+                            }
+                        }
                         _ if lines.is_empty() => connection = address,
                         _ => {}
                     }
@@ -98,7 +104,7 @@ impl Remote {
                     at_audio = found.is_none() && usable(value).is_some();
                     if at_audio {
                         let port = usable(value).unwrap_or_default();
-                        let address = SocketAddr::new(connection.unwrap_or(IpAddr::from([0, 0, 0, 0])), port);
+                        let address = SocketAddr::new(connection.unwrap_or(NOWHERE), port);
                         let direction = Direction::SendRecv;
                         found = Some(Self { address, digits: None, direction, lines: Vec::new(), audio: lines.len() });
                     }

@@ -250,10 +250,10 @@ impl Speaker {
         let at = self.timestamp;
         self.timestamp = self.timestamp.wrapping_add(160);
         let frame = self.tone.frame();
-        if let (Some(kind), true) = (way.digits, self.done.is_some()) {
-            if let Some(packet) = self.digit_packet(kind, at) {
-                return Some(packet);
-            }
+        if let (Some(kind), true) = (way.digits, self.done.is_some())
+            && let Some(packet) = self.digit_packet(kind, at)
+        {
+            return Some(packet);
         }
         if !way.speak {
             return None;
