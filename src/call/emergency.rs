@@ -192,13 +192,17 @@ impl Control {
 
     /// One of the desk's targets was called, or failed.
     pub(super) fn emergency_tried(&mut self, cx: &mut Cx<'_>, leg: LegId, failure: Option<Failure>) {
+        self.book_emergency_attempt(cx, leg, failure.map(|failure| AttemptResult::Failed(failure.reason())));
+    }
+
+    fn book_emergency_attempt(&mut self, cx: &mut Cx<'_>, leg: LegId, result: Option<AttemptResult>) {
         let Some(handover) = &self.handover else { return };
         let trunk = self.legs.named(leg).and_then(|leg| leg.party.trunk.clone());
         let what = Happening::EmergencyAttempt {
             line: Arc::clone(&handover.line),
             leg,
             trunk: trunk.unwrap_or_else(|| TrunkName::new("")),
-            result: failure.map(|failure| AttemptResult::Failed(failure.reason())),
+            result,
         };
         self.emit(cx, what);
     }
@@ -223,6 +227,7 @@ impl Control {
         self.enter_room(CALLER, Room::MAIN);
         self.enter_room(leg, Room::MAIN);
         let agent_stayed = self.legs.members(Room::MAIN).len() > 2;
+        self.book_emergency_attempt(cx, leg, Some(AttemptResult::Answered));
         self.emergency_result(cx, AttemptResult::Answered, agent_stayed);
         if agent_stayed {
             self.emit(cx, Happening::ConferenceJoined { leg });

@@ -101,6 +101,9 @@ fn routes_that_fail_in_any_way_are_tried_again_and_again_with_words_meanwhile() 
         assert!(world.count(spoken) > 5, "{status}\n{}", world.story());
         world.phone("desk2", 7_102, Manner::answers(300));
         assert!(world.until(Duration::from_secs(15), with_desk), "{status}\n{}", world.story());
+        let answered = AttemptResult::Answered;
+        let booked = |what: &Happening| matches!(what, Happening::EmergencyAttempt { result: Some(result), .. } if *result == answered);
+        assert_eq!(world.count(booked), 1, "{status}\n{}", world.story());
         world.hang_up("caller");
         world.finish();
         world.assert_clean();
