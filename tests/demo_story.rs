@@ -1,7 +1,5 @@
 //! `switch12345 demo --json`: the whole story on real sockets, and what scripts rely on (`contract.md` §1).
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics on what is not there")]
-
 use std::process::Command;
 
 use serde_json::{Value, json};

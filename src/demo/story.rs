@@ -14,6 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -38,9 +39,8 @@ const RINGS_WITHIN: Duration = Duration::from_secs(20);
 const HEARD_WITHIN: Duration = Duration::from_secs(20);
 /// How long a hang-up may take to reach the others.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
-/// How long a ticket may take to close after its call: Timer D of a refused INVITE is 32 s whatever T1 is
-/// (RFC 3261 §17.1.1.2), then delivery.
-const CLOSED_WITHIN: Duration = Duration::from_secs(45);
+/// How long a ticket may take to close after its call.
+const CLOSED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The party names shown.
 pub(super) const CITIZENS: &str = "来电人/中继";
@@ -65,6 +65,31 @@ enum Act {
     HandOver,
     /// An agent fetches a department by code and leaves.
     ThreeWay,
+}
+
+impl Act {
+    /// Fields of the ticket as it last stood.
+    const fn told_by_its_ticket(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Queue { agent_first: true } => &[("/status", "closed"), ("/ended_by", "agent")],
+            Self::Queue { agent_first: false } => &[("/status", "closed"), ("/ended_by", "caller")],
+            Self::SubCentre => &[("/transfers/0/result", "answered"), ("/ended_by", "remote")],
+            Self::SubCentreRefuses => &[("/transfers/0/result", "failed"), ("/transfers/0/fallback", "queue")],
+            Self::Emergency | Self::HandOver => &[
+                ("/emergency/0/line", "120"),
+                ("/emergency/0/result", "answered"),
+                ("/emergency/0/attempts/0/result", "failed"),
+                ("/emergency/0/attempts/1/result", "answered"),
+                ("/ended_by", "caller"),
+            ],
+            Self::ThreeWay => &[
+                ("/transfers/0/kind", "three_way"),
+                ("/transfers/0/result", "answered"),
+                ("/conference/parties/0/role", "outside"),
+                ("/ended_by", "caller"),
+            ],
+        }
+    }
 }
 
 /// One call of the story.
@@ -275,6 +300,12 @@ impl Stage {
         }
         let events = self.world.receiver.of(caller);
         self.report.take_tickets(&events, self.script.mode, self.script.changes);
+        if let Some(ticket) = events.last().and_then(|event| event.body.get("ticket")) {
+            for (field, wanted) in self.script.act.told_by_its_ticket() {
+                let found = ticket.pointer(field).and_then(Value::as_str);
+                self.report.expect(&format!("the ticket's {field}"), found, Some(*wanted));
+            }
+        }
         let ticket_id = self.report.ticket_id.clone();
         self.report.ticket_no = ticket_id.as_deref().and_then(|id| self.world.receiver.number_of(id));
         for told in std::mem::take(&mut self.told) {
