@@ -20,6 +20,12 @@ use crate::base::id::{
 use crate::base::now::Mono;
 use crate::event::reason::{EndReason, EndedBy};
 
+mod change;
+mod matter;
+
+pub use change::Change;
+pub use matter::{Classification, HandlingWay};
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CallEvent {
@@ -291,48 +297,6 @@ pub enum EmergencyMode {
     Announce,
 }
 
-/// How a matter was handled (`domain.md` T12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HandlingWay {
-    /// 直接解答
-    Direct,
-    /// 三方通话
-    ThreeWay,
-    /// 工单流转
-    Ticket,
-    /// 专席窗口联动
-    SpecialSeat,
-    /// 专项服务通道
-    SpecialChannel,
-}
-
-/// What an agent says of the matter; each call replaces what is `Some`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Classification {
-    /// 咨询, 求助, 投诉, 举报, 意见建议.
-    pub r#type: Option<Arc<str>>,
-    /// 经济调节, 市场监管, 社会管理, 公共服务, 生态环境保护, 营商环境.
-    pub field: Option<Arc<str>>,
-    /// A code of `not-accepted.toml`.
-    pub not_accepted_reason: Option<Arc<str>>,
-    /// Whether the caller was told so and why.
-    pub told: Option<bool>,
-    /// 紧要事项.
-    pub urgent: Option<bool>,
-    /// The caller wants confidentiality.
-    pub confidential: Option<bool>,
-    /// Which of several services of one number.
-    pub sub_service: Option<Arc<str>>,
-    /// Region code path, outermost first.
-    pub region: Option<Vec<Arc<str>>>,
-    /// How it was handled.
-    pub handling_way: Option<HandlingWay>,
-    /// Tags such as `tourism_complaint`.
-    pub tags: Option<Vec<Arc<str>>>,
-}
-
 /// The vocabulary. Variants are past facts; journal-only ones have no [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -592,117 +556,6 @@ pub enum Happening {
     },
     /// Nothing more can happen: 通话归档. Always the last event (a later fact is an amendment).
     Closed,
-}
-
-/// The `change` word of a published event (`contract.md` §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Change {
-    /// `call.started`
-    #[serde(rename = "call.started")]
-    CallStarted,
-    /// `call.queued`
-    #[serde(rename = "call.queued")]
-    CallQueued,
-    /// `call.offered`
-    #[serde(rename = "call.offered")]
-    CallOffered,
-    /// `call.answered`
-    #[serde(rename = "call.answered")]
-    CallAnswered,
-    /// `call.held`
-    #[serde(rename = "call.held")]
-    CallHeld,
-    /// `call.resumed`
-    #[serde(rename = "call.resumed")]
-    CallResumed,
-    /// `call.classified`
-    #[serde(rename = "call.classified")]
-    CallClassified,
-    /// `call.abandoned`
-    #[serde(rename = "call.abandoned")]
-    CallAbandoned,
-    /// `transfer.started`
-    #[serde(rename = "transfer.started")]
-    TransferStarted,
-    /// `transfer.result`
-    #[serde(rename = "transfer.result")]
-    TransferResult,
-    /// `conference.joined`
-    #[serde(rename = "conference.joined")]
-    ConferenceJoined,
-    /// `conference.left`
-    #[serde(rename = "conference.left")]
-    ConferenceLeft,
-    /// `emergency.started`
-    #[serde(rename = "emergency.started")]
-    EmergencyStarted,
-    /// `emergency.result`
-    #[serde(rename = "emergency.result")]
-    EmergencyResult,
-    /// `contact.attempt`
-    #[serde(rename = "contact.attempt")]
-    ContactAttempt,
-    /// `malicious`
-    #[serde(rename = "malicious")]
-    Malicious,
-    /// `survey`
-    #[serde(rename = "survey")]
-    Survey,
-    /// `callback.result`
-    #[serde(rename = "callback.result")]
-    CallbackResult,
-    /// `recording.ready`
-    #[serde(rename = "recording.ready")]
-    RecordingReady,
-    /// `subcentre.call`
-    #[serde(rename = "subcentre.call")]
-    SubcentreCall,
-    /// `ticket_no`
-    #[serde(rename = "ticket_no")]
-    TicketNo,
-    /// `call.ended`
-    #[serde(rename = "call.ended")]
-    CallEnded,
-}
-
-impl Happening {
-    /// The published change, or `None` for what only the journal keeps. [`Self::Closed`] is published as
-    /// `ticket.closed` with the change `call.ended`.
-    #[must_use]
-    pub const fn change(&self) -> Option<Change> {
-        Some(match self {
-            Self::Started(_) => Change::CallStarted,
-            Self::Queued { .. } => Change::CallQueued,
-            Self::Offered { .. } => Change::CallOffered,
-            Self::Answered { .. } => Change::CallAnswered,
-            Self::Held { .. } => Change::CallHeld,
-            Self::Resumed { .. } => Change::CallResumed,
-            Self::Classified { .. } => Change::CallClassified,
-            Self::Abandoned { .. } => Change::CallAbandoned,
-            Self::TransferStarted { .. } => Change::TransferStarted,
-            Self::TransferResult { .. } => Change::TransferResult,
-            Self::ConferenceJoined { .. } => Change::ConferenceJoined,
-            Self::ConferenceLeft { .. } => Change::ConferenceLeft,
-            Self::EmergencyStarted { .. } => Change::EmergencyStarted,
-            Self::EmergencyResult { .. } => Change::EmergencyResult,
-            Self::ContactAttempt { .. } => Change::ContactAttempt,
-            Self::Malicious { .. } => Change::Malicious,
-            Self::Survey { .. } => Change::Survey,
-            Self::CallbackResult { .. } => Change::CallbackResult,
-            Self::RecordingReady { .. } => Change::RecordingReady,
-            Self::SubcentreCall { .. } => Change::SubcentreCall,
-            Self::TicketNo { .. } => Change::TicketNo,
-            Self::Ended { .. } | Self::Closed => Change::CallEnded,
-            Self::LegStarted { .. }
-            | Self::LegRinging { .. }
-            | Self::LegAnswered { .. }
-            | Self::LegEnded { .. }
-            | Self::PromptPlayed { .. }
-            | Self::Overflowed { .. }
-            | Self::OfferEnded { .. }
-            | Self::EmergencyAttempt { .. } => return None,
-        })
-    }
 }
 
 /// What has to be stored before something may show (`contract.md` §5).

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::incoming::{q850_of, sdp_of};
 use super::words::{LegEvent, Replaces};
-use super::{Leg, LegOut, LegRules, LegState, stamp};
+use super::{Leg, LegOut, LegRules, LegState, digits, stamp};
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
 use crate::event::reason::EndReason;
@@ -334,7 +334,7 @@ impl Leg {
 
     fn on_info(&mut self, now: Now, rules: &LegRules, request: &Message, out: &mut Vec<LegOut>) {
         self.respond_plain(now, rules, request, 200, out);
-        if let Some(digit) = info_digit(request) {
+        if let Some(digit) = digits::info_digit(request) {
             out.push(LegOut::Event(LegEvent::Digit(digit)));
         }
     }
@@ -584,21 +584,4 @@ fn read_replaces(value: &[u8]) -> Option<Replaces> {
         }
     }
     (!replaces.to_tag.is_empty()).then_some(replaces)
-}
-
-/// The digit of an INFO in one of the two forms phones send.
-fn info_digit(request: &Message) -> Option<char> {
-    let body = std::str::from_utf8(request.body()).ok()?;
-    let word = if request.is_content("application/dtmf-relay") {
-        body.lines().find_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            key.trim().eq_ignore_ascii_case("signal").then(|| value.trim())
-        })?
-    } else if request.is_content("application/dtmf") {
-        body.trim()
-    } else {
-        return None;
-    };
-    let digit = word.chars().next()?.to_ascii_uppercase();
-    matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some(digit)
 }

@@ -36,6 +36,7 @@ use crate::sip::transaction::timers::SipTimers;
 
 mod description;
 mod dialog_requests;
+mod digits;
 mod incoming;
 mod outgoing;
 mod stamp;

@@ -153,7 +153,7 @@ impl Sender {
                 }
                 () = self.wake.notified(), if room > 0 => {}
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
-                () = tokio::time::sleep(sleep) => {}
+                () = tokio::time::sleep_until(tokio::time::Instant::now() + sleep) => {}
             }
         }
     }

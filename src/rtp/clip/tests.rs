@@ -1,3 +1,5 @@
+//! WAV files read, and refused.
+
 use super::*;
 use crate::rtp::tone::level_of;
 

@@ -1,3 +1,5 @@
+//! The tables against the formulas of G.711.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Sequence numbers across loss, wrap and new sources.
+
 use super::*;
 
 const MS: u64 = 1_000_000;

@@ -1,3 +1,5 @@
+//! Offers and answers as carriers and phones write them.
+
 use super::*;
 
 fn local() -> LocalMedia {

@@ -1,3 +1,5 @@
+//! Streams cut at every octet, and smuggled lengths.
+
 use super::*;
 use crate::sip::message::{Message, Method};
 

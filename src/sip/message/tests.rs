@@ -1,3 +1,5 @@
+//! Messages looked at and answered.
+
 use super::super::print::Draft;
 use super::*;
 

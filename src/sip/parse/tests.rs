@@ -1,3 +1,5 @@
+//! Messages read whole, broken and hostile.
+
 use super::*;
 use crate::sip::message::Malformed;
 

@@ -1,3 +1,5 @@
+//! Messages written and read back.
+
 use super::*;
 use crate::sip::header::address::NameAddr;
 

@@ -1,3 +1,5 @@
+//! URIs as peers spell them, compared and kept.
+
 use super::*;
 
 fn uri(text: &str) -> Uri {

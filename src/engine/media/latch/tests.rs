@@ -1,3 +1,5 @@
+//! Which source is believed, and when it is let go.
+
 use super::*;
 
 const PEER: &str = "127.0.0.1:4000";

@@ -1,3 +1,5 @@
+//! Whole sessions fed with packets and ticks.
+
 use std::sync::Arc;
 use std::time::Duration;
 

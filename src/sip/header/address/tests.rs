@@ -1,3 +1,5 @@
+//! Addresses as peers spell them.
+
 use super::*;
 
 fn addr(value: &[u8]) -> NameAddr {
