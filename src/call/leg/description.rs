@@ -69,7 +69,7 @@ impl Description {
                 let local = self.local.clone()?;
                 Some(probe.answer(&offer, &local, &self.wishes()).ok()?.remote.codec)
             }
-            _ => None,
+            Owed::Nothing | Owed::OurOffer { .. } | Owed::TheirFirst(_) | Owed::OurFirst(_) => None,
         }
     }
 
@@ -117,7 +117,11 @@ impl Description {
                 let wishes = self.wishes();
                 Some(self.side.offer(&local, &wishes))
             }
-            _ => None,
+            Owed::Nothing
+            | Owed::OurOffer { .. }
+            | Owed::TheirOffer { .. }
+            | Owed::TheirFirst(_)
+            | Owed::OurFirst(_) => None,
         };
         // NotOwed can only mean that nothing was owed: then there is no body either.
         let _ = self.exchange.send_response(slot, answering, body.clone());

@@ -52,7 +52,8 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Refusal>
         .into_iter()
         .filter_map(|view| {
             let mut row = serde_json::to_value(&view).ok()?;
-            row["call_id"] = json!(api.world.views.of_agent(&view.agent).map(|call| call.to_string()));
+            let call = api.world.views.of_agent(&view.agent).map(|call| call.to_string());
+            row.as_object_mut()?.insert("call_id".into(), json!(call));
             Some(row)
         })
         .collect();
