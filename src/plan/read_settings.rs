@@ -13,7 +13,7 @@ use crate::base::number::AreaCode;
 use crate::base::secret::Secret;
 use crate::plan::diagnose::{At, Faults, Sources};
 use crate::plan::settings::{
-    Agent, AgentRole, CallSource, Credential, HttpSettings, Limits, Listen, MediaSettings, SecretSource, Settings,
+    Agent, AgentRole, CallSource, Credential, DigestHash, HttpSettings, Limits, Listen, MediaSettings, SecretSource, Settings,
     SipSettings, SourceMatch, TicketEndpoint, TicketSettings, Trunk, TrunkTarget,
 };
 use crate::plan::source::{Fields, Spot, Table, Value, wrong_type};
@@ -98,6 +98,7 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
         agent_listen: both(5062),
         advertise: None,
         realm: "switch12345".to_owned(),
+        digest: vec![DigestHash::Md5, DigestHash::Sha256],
         t1: Duration::from_millis(500),
         t2: 4 * SECOND,
         t4: 5 * SECOND,
@@ -120,6 +121,13 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
     }
     if let Some(found) = fields.text("realm", faults) {
         sip.realm = found.value.to_owned();
+    }
+    if let Some(found) = fields.texts("digest", faults) {
+        let word = |one: Spot<&str>| words::word(words::DIGESTS, one.value, one.at, "digest algorithm", faults);
+        let digest = found.into_iter().filter_map(word).collect::<Vec<_>>();
+        if !digest.is_empty() {
+            sip.digest = digest;
+        }
     }
     sip.t1 = fields.duration("t1", sip.t1, Duration::from_millis(10)..=10 * SECOND, faults);
     sip.t2 = fields.duration("t2", sip.t2, Duration::from_millis(10)..=MINUTE, faults);

@@ -56,6 +56,8 @@ pub struct SipSettings {
     pub advertise: Option<IpAddr>,
     /// The digest realm.
     pub realm: String,
+    /// Digest algorithms offered to phones, in the order of the challenges.
+    pub digest: Vec<DigestHash>,
     /// RFC 3261 §17.1.1.1 timer T1.
     pub t1: Duration,
     /// T2.
@@ -72,6 +74,15 @@ pub struct SipSettings {
     pub register_max: Duration,
     /// How often a trunk is asked with OPTIONS; zero = never.
     pub options_interval: Duration,
+}
+
+/// A hash of digest authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DigestHash {
+    /// RFC 3261 §22.4.
+    Md5,
+    /// RFC 8760.
+    Sha256,
 }
 
 /// One listening address: `udp:127.0.0.1:5060`.

@@ -6,7 +6,7 @@
 use crate::base::hotline::{MergeMode, SeatPolicy};
 use crate::plan::diagnose::{At, Faults, nearest};
 use crate::plan::model::{AfterCutoff, ContactKind, GreetingRule, Strategy, UnitKind, UtilityWay};
-use crate::plan::settings::{AgentRole, CallSource};
+use crate::plan::settings::{AgentRole, CallSource, DigestHash};
 use crate::plan::step::When;
 
 /// A word list: each word and its meaning, the preferred English word first of its meaning.
@@ -74,6 +74,8 @@ pub(super) const HOURS: &Words<When> = &[
 
 pub(super) const STRATEGIES: &Words<Strategy> =
     &[("longest_idle", Strategy::LongestIdle), ("best_skill", Strategy::BestSkill), ("ordered", Strategy::Ordered)];
+
+pub(super) const DIGESTS: &Words<DigestHash> = &[("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256)];
 
 pub(super) const GREETINGS: &Words<GreetingRule> = &[("finish", GreetingRule::Finish), ("cut", GreetingRule::Cut)];
 

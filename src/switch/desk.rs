@@ -15,7 +15,8 @@ use crate::base::id::AgentId;
 use crate::base::now::{Mono, Now};
 use crate::base::secret::Secret;
 use crate::call::words::Arrived;
-use crate::plan::settings::{Credential, Settings};
+use crate::plan::settings::{Credential, DigestHash, Settings};
+use crate::sip::digest::Algorithm;
 use crate::sip::digest::server::{Authenticator, DigestPolicy, NonceKey, Verdict};
 use crate::sip::message::{Message, Name, stateless_tag};
 use crate::sip::print::Draft;
@@ -51,8 +52,14 @@ impl Desk {
             total: settings.limits.registrations_max as usize,
             ..RegistrarLimits::default()
         };
+        let algorithm = |hash: &DigestHash| match hash {
+            DigestHash::Md5 => Algorithm::Md5,
+            DigestHash::Sha256 => Algorithm::Sha256,
+        };
+        let algorithms = settings.sip.digest.iter().map(algorithm).collect();
+        let policy = DigestPolicy { algorithms, ..DigestPolicy::default() };
         Self {
-            authenticator: Authenticator::new(&settings.sip.realm, NonceKey::new(nonces), DigestPolicy::default()),
+            authenticator: Authenticator::new(&settings.sip.realm, NonceKey::new(nonces), policy),
             registrar: Registrar::new(limits),
             answered: BTreeMap::new(),
             forget: VecDeque::new(),
