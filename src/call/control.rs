@@ -517,7 +517,9 @@ impl Control {
         matches!(self.gate, Gate::Open { unstored: true })
     }
 
-    const fn is_closed(&self) -> bool {
+    /// Whether nothing more is said about the call; its legs' last transactions may still run.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Ending { close_at: None, .. } | Phase::Over)
     }
 

@@ -104,8 +104,9 @@ async fn live(
     mut out: Vec<CallEffect>,
 ) {
     let id = call.control().identity().call;
+    let mut closed = false;
     carry_out(world, pinned, id, &mut out);
-    world.views.show(&call);
+    show(world, &call, &mut closed);
     while !call.is_over() {
         let due = call.deadline().map(|(at, _)| world.clock.instant(at));
         let input = tokio::select! {
@@ -124,7 +125,22 @@ async fn live(
             call.handle(world.clock.now(), terms, input, &mut out);
         }
         carry_out(world, pinned, id, &mut out);
-        world.views.show(&call);
+        show(world, &call, &mut closed);
+    }
+}
+
+/// Shows the call as it is; a closed one is nobody's business any more and gives its place to the next, though its
+/// transactions may live on for 64·T1 (RFC 3261 §17.2.2 timer J).
+fn show(world: &World, call: &Call, closed: &mut bool) {
+    if !call.control().is_closed() {
+        return world.views.show(call);
+    }
+    if !*closed {
+        *closed = true;
+        let id = call.control().identity().call;
+        world.views.remove(id);
+        // When the channel is full the place is given back by `CallOver`.
+        let _ = world.switch.try_send(SwitchAsk::CallClosed(id));
     }
 }
 

@@ -193,7 +193,7 @@ impl Engine {
     /// Live calls.
     #[must_use]
     pub fn live_calls(&self) -> usize {
-        self.world.mailboxes.len()
+        self.world.views.len()
     }
 
     /// Takes only emergency calls from now on and waits for the calls to end, at most this long; then asks those that
@@ -201,16 +201,16 @@ impl Engine {
     pub async fn drain(&self, at_most: Duration) {
         let _ = self.world.switch.send(SwitchAsk::Drain).await;
         self.calls.close();
-        if tokio::time::timeout(at_most, self.calls.wait()).await.is_ok() {
+        // A closed call's transactions may wait for repetitions, which nobody needs any more.
+        if tokio::time::timeout(at_most, self.world.views.emptied()).await.is_ok() {
             return;
         }
         for call in self.world.mailboxes.calls() {
             let drain = CallInput::Operator(Box::new(OperatorCommand::Drain));
             self.world.mailboxes.post(call, drain);
         }
-        // Goodbyes are said at once; transactions may wait for repetitions, which nobody needs any more.
         let goodbye = Duration::from_secs(2);
-        let _ = tokio::time::timeout(goodbye, self.calls.wait()).await;
+        let _ = tokio::time::timeout(goodbye, self.world.views.emptied()).await;
     }
 
     /// Ends whatever is left: what was journaled is written, what was not delivered stays in the outbox.

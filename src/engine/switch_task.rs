@@ -45,6 +45,8 @@ pub enum SwitchAsk {
         /// What it does.
         state: LineState,
     },
+    /// Nothing more is said about a call; its last transactions may still run.
+    CallClosed(CallId),
     /// A call is over.
     CallOver {
         /// Which.
@@ -154,6 +156,10 @@ impl SwitchTask {
         match ask {
             SwitchAsk::Find { call, lookup, query } => self.switch.find(call, lookup, &query, &self.world.net, out),
             SwitchAsk::Line { agent, leg, state } => self.switch.note_line(agent, leg, state),
+            SwitchAsk::CallClosed(call) => {
+                self.switch.call_closed(call);
+                self.world.journal.close(call);
+            }
             SwitchAsk::CallOver { call, .. } => {
                 self.switch.call_over(call);
                 self.world.journal.close(call);

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 use dashmap::DashMap;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use crate::base::id::{AgentId, CallId};
 use crate::base::secret::Masked;
@@ -66,6 +67,7 @@ pub struct CallView {
 #[derive(Debug, Default)]
 pub struct CallViews {
     calls: DashMap<CallId, CallView>,
+    fewer: Notify,
 }
 
 impl CallViews {
@@ -77,7 +79,34 @@ impl CallViews {
 
     /// Shows a call no more.
     pub fn remove(&self, call: CallId) {
-        self.calls.remove(&call);
+        if self.calls.remove(&call).is_some() {
+            self.fewer.notify_waiters();
+        }
+    }
+
+    /// How many live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether none lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Waits until no call lives.
+    pub async fn emptied(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            tokio::pin!(fewer);
+            fewer.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            fewer.await;
+        }
     }
 
     /// One call.

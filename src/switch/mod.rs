@@ -114,6 +114,11 @@ impl Switch {
         self.desk.closed(flow, out);
     }
 
+    /// A call counts no more; its names live until [`Self::call_over`].
+    pub fn call_closed(&mut self, call: CallId) {
+        self.admission.leave(call);
+    }
+
     /// A call is over; a call that did not end whole leaves nothing of itself here either.
     pub fn call_over(&mut self, call: CallId) {
         self.calls.remove(call);

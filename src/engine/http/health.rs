@@ -27,7 +27,7 @@ pub(super) async fn ready(State(api): State<Api>) -> (StatusCode, &'static str) 
 
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let world = &api.world;
-    gauge("switch12345_calls", world.mailboxes.len());
+    gauge("switch12345_calls", world.views.len());
     gauge("switch12345_connections", world.net.connections());
     gauge("switch12345_store_waiting", api.store.waiting());
     let counters = world.net.counters();
@@ -59,7 +59,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Value>, Refusa
     });
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "calls": api.world.mailboxes.len(),
+        "calls": api.world.views.len(),
         "draining": switch.draining,
         "registered": switch.registered.len(),
         "connections": api.world.net.connections(),
