@@ -13,8 +13,8 @@ use crate::base::number::AreaCode;
 use crate::base::secret::Secret;
 use crate::plan::diagnose::{At, Faults, Sources};
 use crate::plan::settings::{
-    Agent, AgentRole, CallSource, Credential, DigestHash, HttpSettings, Limits, Listen, MediaSettings, SecretSource, Settings,
-    SipSettings, SourceMatch, TicketEndpoint, TicketSettings, Trunk, TrunkTarget,
+    Agent, AgentRole, CallSource, Credential, DigestHash, HttpSettings, Limits, Listen, MediaSettings, SecretSource,
+    Settings, SipSettings, SourceMatch, TicketEndpoint, TicketSettings, Trunk, TrunkTarget,
 };
 use crate::plan::source::{Fields, Spot, Table, Value, wrong_type};
 use crate::plan::words;
