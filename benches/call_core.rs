@@ -5,7 +5,13 @@
 //! from branch or tag, routing, `Call::handle`, `Acd::handle`, printing what goes out. The carrier and the agents'
 //! phones are played by text between the counted pieces. Not counted: sockets, tasks, media, journal. Two rounds: one
 //! call after another, and [`TOGETHER`] calls in step, so that one call's memory is cold when its turn comes.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a bench stops and prints")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench stops and prints"
+)]
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -255,8 +261,7 @@ impl Engine {
     }
 
     fn handle(&mut self, story: &mut Story, input: CallInput) {
-        let terms =
-            Terms { plans: Plans { pinned: &self.plan, newest: &self.plan }, legs: &self.rules, key: self.key };
+        let terms = Terms { plans: Plans { pinned: &self.plan, newest: &self.plan }, legs: &self.rules, key: self.key };
         if let Some(call) = story.call.as_mut() {
             call.handle(self.now, terms, input, &mut self.effects);
         }
@@ -291,8 +296,7 @@ impl Engine {
         let facts = Box::new(Inbound { trunk, route, sip_call_id, diverted_from: Vec::new(), max_forwards: 70 });
         let identity = Identity { call: story.id, ticket: TicketId(story.id.0), seed: self.calls, advertised: None };
         self.calls += 1;
-        let terms =
-            Terms { plans: Plans { pinned: &self.plan, newest: &self.plan }, legs: &self.rules, key: self.key };
+        let terms = Terms { plans: Plans { pinned: &self.plan, newest: &self.plan }, legs: &self.rules, key: self.key };
         story.call = Some(Call::new(self.now, terms, identity, Origin::Inbound { invite, facts }, &mut self.effects));
     }
 
@@ -324,8 +328,14 @@ impl Engine {
                 CallEffect::Find(lookup, query) => {
                     let Query::Agent(agent) = query else { panic!("this call has no trunk leg") };
                     let to: Arc<str> = format!("sip:{agent}@127.0.0.1:5999").into();
-                    let target =
-                        Target { flow: flow(Side::Agent), uri: Arc::clone(&to), to, route: Vec::new(), trunk: None, trusted: true };
+                    let target = Target {
+                        flow: flow(Side::Agent),
+                        uri: Arc::clone(&to),
+                        to,
+                        route: Vec::new(),
+                        trunk: None,
+                        trusted: true,
+                    };
                     let found = CallInput::Found(lookup, Box::new(Targets(vec![target])));
                     story.waiting.push_back(Waiting::Call(found));
                 }

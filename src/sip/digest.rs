@@ -109,6 +109,11 @@ pub fn response(
     counted: Option<Counted<'_>>,
 ) -> String {
     let ha1 = algorithm.hash(&[user, b":", realm, b":", password]);
+    response_of(algorithm, &ha1, line, nonce, counted)
+}
+
+/// The same from the stored hash of user, realm and password (HA1, RFC 7616 §3.4.2).
+fn response_of(algorithm: Algorithm, ha1: &str, line: Line<'_>, nonce: &[u8], counted: Option<Counted<'_>>) -> String {
     let ha2 = algorithm.hash(&[line.method, b":", line.uri]);
     match counted {
         Some(Counted { nc, cnonce }) => {

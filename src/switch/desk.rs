@@ -1,8 +1,8 @@
 //! Agents' phones: who has shown the password, where they are registered, and what the queues hear of it.
 //!
 //! A REGISTER that was granted is remembered with its answer for the time its repetitions may come, because a
-//! repeated one would fail the nonce count. Challenges keep no state. Deliberately absent: damping of guesses,
-//! passwords given as HA1. RFC 3261 §10.3, §22; RFC 7616.
+//! repeated one would fail the nonce count. Challenges keep no state. Deliberately absent: damping of guesses.
+//! RFC 3261 §10.3, §22; RFC 7616.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,11 +13,10 @@ use super::words::{Counted, SwitchEffect};
 use crate::base::flow::FlowId;
 use crate::base::id::AgentId;
 use crate::base::now::{Mono, Now};
-use crate::base::secret::Secret;
 use crate::call::words::Arrived;
 use crate::plan::settings::{Credential, DigestHash, Settings};
 use crate::sip::digest::Algorithm;
-use crate::sip::digest::server::{Authenticator, DigestPolicy, NonceKey, Verdict};
+use crate::sip::digest::server::{Authenticator, DigestPolicy, Known, NonceKey, Verdict};
 use crate::sip::message::{Message, Name, stateless_tag};
 use crate::sip::print::Draft;
 use crate::sip::registrar::{Binding, Registrar, RegistrarEffect, RegistrarLimits};
@@ -132,7 +131,7 @@ impl Desk {
         let uri = request.request_uri().unwrap_or_default();
         let verdict = self
             .authenticator
-            .verify(now, method, uri, request.headers(Name::Authorization), |user| password_of(settings, user));
+            .verify(now, method, uri, request.headers(Name::Authorization), |user| known_of(settings, user));
         match verdict {
             Verdict::Granted { user } => return Proof::Agent(AgentId::new(user)),
             Verdict::Malformed => answer(arrived, draft(arrived, product, 400), out),
@@ -211,11 +210,11 @@ fn answer(arrived: &Arrived, draft: Draft, out: &mut Vec<SwitchEffect>) {
     out.push(SwitchEffect::Transmit(arrived.flow, draft.finish().bytes().clone()));
 }
 
-fn password_of(settings: &Settings, user: &str) -> Option<Secret> {
-    match &settings.agents.get(&AgentId::new(user))?.credential {
-        Credential::Password(password) => Some(password.clone()),
-        Credential::Ha1(_) => None,
-    }
+fn known_of(settings: &Settings, user: &str) -> Option<Known> {
+    Some(match &settings.agents.get(&AgentId::new(user))?.credential {
+        Credential::Password(password) => Known::Password(password.clone()),
+        Credential::Ha1(ha1) => Known::Ha1(ha1.clone()),
+    })
 }
 
 /// The transaction timers of the settings.

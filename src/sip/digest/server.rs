@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use super::{Algorithm, Line, hex, params, response};
+use super::{Algorithm, Line, hex, params, response_of};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
 use crate::sip::header::auth::Auth;
@@ -84,6 +84,34 @@ impl Default for DigestPolicy {
             without_qop: true,
             remembered: 16_384,
         }
+    }
+}
+
+/// What is known of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Known {
+    /// The password.
+    Password(Secret),
+    /// `MD5(user:realm:password)` in hexadecimal; cannot answer for another algorithm.
+    Ha1(Secret),
+}
+
+impl Known {
+    fn ha1(&self, algorithm: Algorithm, user: &[u8], realm: &[u8]) -> String {
+        match self {
+            Self::Password(password) => algorithm.hash(&[user, b":", realm, b":", password.reveal().as_bytes()]),
+            Self::Ha1(ha1) => ha1.reveal().to_ascii_lowercase(),
+        }
+    }
+
+    fn serves(&self, algorithm: Algorithm) -> bool {
+        matches!(self, Self::Password(_)) || algorithm == Algorithm::Md5
+    }
+}
+
+impl From<Secret> for Known {
+    fn from(password: Secret) -> Self {
+        Self::Password(password)
     }
 }
 
@@ -167,14 +195,15 @@ impl Authenticator {
         self.policy.algorithms.iter().map(challenge).collect()
     }
 
-    /// Judges a request by its Authorization (or Proxy-Authorization) values. `password_of` finds a user's password.
-    pub fn verify<'v>(
+    /// Judges a request by its Authorization (or Proxy-Authorization) values. `known_of` finds what is known of a user:
+    /// a password, or the MD5 hash HA1, which answers MD5 challenges only.
+    pub fn verify<'v, K: Into<Known>>(
         &mut self,
         now: Now,
         method: &str,
         request_uri: &[u8],
         values: impl IntoIterator<Item = &'v [u8]>,
-        password_of: impl FnOnce(&str) -> Option<Secret>,
+        known_of: impl FnOnce(&str) -> Option<K>,
     ) -> Verdict {
         let realm = self.realm.as_bytes();
         let ours = values
@@ -196,21 +225,13 @@ impl Authenticator {
         let Ok(user) = std::str::from_utf8(answer.username) else {
             return Verdict::Challenge { stale: false };
         };
-        let known = password_of(user);
-        let stand_in = hex(&self.key.mac(&[b"unknown user", answer.username]));
-        let password = known.as_ref().map_or(stand_in.as_str(), Secret::reveal);
+        let known = known_of(user).map(Into::into);
+        let stand_in = Known::Password(Secret::new(hex(&self.key.mac(&[b"unknown user", answer.username]))));
+        let ha1 = known.as_ref().unwrap_or(&stand_in).ha1(algorithm, user.as_bytes(), realm);
         let line = Line { method: method.as_bytes(), uri: answer.uri };
-        let expected = response(
-            algorithm,
-            user.as_bytes(),
-            realm,
-            password.as_bytes(),
-            line,
-            answer.nonce,
-            answer.counted.map(|(counted, _)| counted),
-        );
+        let expected = response_of(algorithm, &ha1, line, answer.nonce, answer.counted.map(|(counted, _)| counted));
         let given = answer.response.to_ascii_lowercase();
-        let right = bool::from(expected.as_bytes().ct_eq(&given)) && known.is_some();
+        let right = bool::from(expected.as_bytes().ct_eq(&given)) && known.is_some_and(|known| known.serves(algorithm));
         if !right || !self.policy.algorithms.contains(&algorithm) {
             return Verdict::Challenge { stale: false };
         }

@@ -243,3 +243,15 @@ proptest! {
         prop_assert_ne!(judge(&mut server, at(1), "REGISTER", &bytes), granted());
     }
 }
+
+#[test]
+fn a_stored_ha1_serves_md5_and_nothing_else() {
+    let ha1 = Algorithm::Md5.hash(&[b"1001:12345:demo-1001"]);
+    for (algorithm, verdict) in [(Algorithm::Md5, granted()), (Algorithm::Sha256, AGAIN)] {
+        let mut server = authenticator(DigestPolicy { algorithms: vec![algorithm], ..DigestPolicy::default() });
+        let offered = challenges(&mut server, at(0), false);
+        let value = answer(&mut ClientAuth::new(), &offered, "demo-1001");
+        let stored = |_: &str| Some(Known::Ha1(Secret::new(ha1.clone())));
+        assert_eq!(server.verify(at(1), "REGISTER", URI, [value.as_slice()], stored), verdict, "{algorithm:?}");
+    }
+}
