@@ -170,8 +170,13 @@ impl Control {
     fn caller_gone(&mut self, cx: &mut Cx<'_>, gone: Gone) {
         let others = self.legs.members(Room::MAIN);
         if others.len() < 2 || !matches!(self.phase, Phase::Talking(_)) {
-            let reason = if self.served { EndReason::Normal } else { EndReason::Abandoned };
-            self.end_after(cx, EndedBy::Caller, reason, gone.sip_code());
+            let (by, reason) = match gone {
+                // Our own refusal: nothing he offered can be spoken.
+                Gone::Failed(failure) => (EndedBy::Engine, failure.reason()),
+                _ if self.served => (EndedBy::Caller, EndReason::Normal),
+                Gone::HungUp | Gone::Cancelled | Gone::Lost => (EndedBy::Caller, EndReason::Abandoned),
+            };
+            self.end_after(cx, by, reason, gone.sip_code());
             return;
         }
         self.emit(cx, Happening::ConferenceLeft { leg: CALLER });

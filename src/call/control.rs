@@ -228,7 +228,8 @@ impl Control {
                 | LegAction::Reject { .. }
                 | LegAction::HangUp(_)
                 | LegAction::ReferProgress { .. }
-                | LegAction::Refresh => None,
+                | LegAction::Refresh
+                | LegAction::Keep => None,
             };
             if let Some(codec) = self.codec_beside(id).filter(|_| !matches!(action, LegAction::Ring)) {
                 cx.act(id, LegAction::Prefer(codec));

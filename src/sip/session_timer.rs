@@ -169,6 +169,16 @@ impl SessionTimer {
         self.expires_at = Some(now.mono + interval.saturating_sub(GRACE.min(interval / 3)));
     }
 
+    /// A refresh of ours was refused by a peer that lives: it is tried again after `wait`, and the session does not
+    /// expire before that has had its time. Nothing happens when no timer runs.
+    pub fn retry(&mut self, now: Now, wait: Duration) {
+        if let Some(expires_at) = self.expires_at {
+            let at = now.mono + wait;
+            self.refresh_at = Some(at);
+            self.expires_at = Some(expires_at.max(at + GRACE));
+        }
+    }
+
     /// The next deadline and its reason.
     #[must_use]
     pub fn deadline(&self) -> Option<(Mono, TimerReason)> {
@@ -177,7 +187,8 @@ impl SessionTimer {
             .or_else(|| self.expires_at.map(|at| (at, TimerReason::Expired)))
     }
 
-    /// Takes the deadline that has come, if any. A refresh is asked for once; when it fails the session expires.
+    /// Takes the deadline that has come, if any. A refresh is asked for once; unless [`SessionTimer::retry`] is told of
+    /// its refusal, the session expires.
     pub fn on_deadline(&mut self, now: Now) -> Option<TimerReason> {
         let (at, reason) = self.deadline()?;
         if at > now.mono {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use switch12345::acd::words::AcdVerdict;
 use switch12345::call::legs::CALLER;
 use switch12345::call::words::{CallInput, OperatorCommand};
@@ -294,6 +295,98 @@ fn a_revoked_offer_stops_ringing() {
     world.run_for(Duration::from_secs(2));
     assert!(world.phones["1001"].lines.iter().all(|line| line.leg.has_ended()), "{}", world.story());
     world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
+
+/// An offer of codecs we do not speak, of the same length.
+fn unspeakable(name: &'static str, bytes: Bytes) -> Bytes {
+    if name != "caller" || !bytes.starts_with(b"INVITE") {
+        return bytes;
+    }
+    let text = String::from_utf8(bytes.to_vec()).expect("ASCII");
+    text.replace("RTP/AVP 8 0", "RTP/AVP 9 4")
+        .replace("rtpmap:8 PCMA", "rtpmap:9 G722")
+        .replace("rtpmap:0 PCMU", "rtpmap:4 G723")
+        .into()
+}
+
+#[test]
+fn an_offer_without_a_codec_of_ours_is_refused_488_before_anybody_is_rung() {
+    for (over, dialled) in [("carrier", "12301"), ("carrier", "12369"), ("plain", "12369"), ("plain", "12366")] {
+        let mut world = World::new(17);
+        world.over = over;
+        world.edit = Some(unspeakable);
+        world.phone("1001", 7_201, Manner::answers(3_000));
+        world.phone("seats", 7_103, Manner::answers(3_000));
+        world.dial(dialled);
+        world.run_for(Duration::from_secs(2));
+        assert_eq!(world.phones["caller"].lines.first().and_then(|line| line.failed), Some(488), "{}", world.story());
+        let rung = ["1001", "seats"].iter().any(|name| !world.phones[name].is_idle());
+        assert!(!rung, "nobody rings for a caller who is gone\n{}", world.story());
+        world.finish();
+        world.assert_clean();
+        let cause = |what: &Happening| {
+            matches!(what, Happening::Ended { by: EndedBy::Engine, reason: EndReason::NoCodec, sip_code: Some(488) })
+        };
+        assert_eq!(world.count(cause), 1, "{over} {dialled}\n{}", world.story());
+        assert_eq!(world.count(|what| matches!(what, Happening::LegAnswered { .. })), 0, "{}", world.story());
+    }
+}
+
+const SDP: &str =
+    "v=0\r\no=- 5 5 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
+
+/// The INVITE of a caller who lets us offer.
+fn offerless(name: &'static str, bytes: Bytes) -> Bytes {
+    if name != "caller" || !bytes.starts_with(b"INVITE") {
+        return bytes;
+    }
+    let text = String::from_utf8(bytes.to_vec()).expect("ASCII");
+    let head = text.split("\r\n\r\n").next().expect("a head");
+    let lines = head.split("\r\n").filter(|line| !line.starts_with("Content-"));
+    let head = lines.collect::<Vec<_>>().join("\r\n");
+    format!("{head}\r\nContent-Length: 0\r\n\r\n").into()
+}
+
+/// The same, with his answer in the ACK.
+fn answering_in_ack(name: &'static str, bytes: Bytes) -> Bytes {
+    if name != "caller" || !bytes.starts_with(b"ACK") {
+        return offerless(name, bytes);
+    }
+    let text = String::from_utf8(bytes.to_vec()).expect("ASCII");
+    let head = text.split("\r\n\r\n").next().expect("a head");
+    let lines = head.split("\r\n").filter(|line| !line.starts_with("Content-"));
+    let head = lines.collect::<Vec<_>>().join("\r\n");
+    format!("{head}\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{SDP}", SDP.len()).into()
+}
+
+#[test]
+fn a_caller_who_lets_us_offer_hears_and_is_served() {
+    for dialled in ["12369", "12301", "120"] {
+        let mut world = World::new(18);
+        world.edit = Some(answering_in_ack);
+        world.phone("1001", 7_201, Manner::answers(300));
+        world.phone("desk1", 7_101, Manner::answers(300));
+        world.dial(dialled);
+        world.run_for(Duration::from_secs(10));
+        assert!(world.phones["caller"].talks() && world.phase() == Some("talking"), "{dialled}\n{}", world.story());
+        assert!(world.media.is_audible(CALLER) && world.media.legs[&CALLER].connected, "{}", world.story());
+        world.hang_up("caller");
+        world.finish();
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn a_caller_whose_ack_answers_nothing_is_not_left_in_silence() {
+    let mut world = World::new(19);
+    world.edit = Some(offerless);
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.dial("12369");
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.phase(), Some("ending"), "{}", world.story());
+    assert!(!world.phones["1001"].talks(), "{}", world.story());
     world.finish();
     world.assert_clean();
 }

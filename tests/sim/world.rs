@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) over: &'static str,
     /// Whether the call is stored and read back before every input.
     pub(crate) restart: bool,
+    /// Rewrites what phones send, before it is on the wire.
+    pub(crate) edit: Option<fn(&'static str, Bytes) -> Bytes>,
     /// Whether the store answers.
     pub(crate) store: bool,
     rules: LegRules,
@@ -120,6 +122,7 @@ impl World {
             loss: 0,
             over: "carrier",
             restart: false,
+            edit: None,
             store: true,
             rules,
             key: TokenKey::new([7; 16]),
@@ -183,6 +186,7 @@ impl World {
             return;
         }
         for one in bytes {
+            let one = self.edit.map_or_else(|| one.clone(), |edit| edit(name, one.clone()));
             self.note(|| format!("{name} > {}", first_line(&one)));
             self.hop(Delivery::ToEngine(name, one));
         }

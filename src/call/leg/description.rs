@@ -73,6 +73,11 @@ impl Description {
         }
     }
 
+    /// Whether their offer, if there is one, has something that we speak.
+    pub(super) fn can_answer(&self) -> bool {
+        !matches!(self.exchange.owed(), Owed::TheirOffer { .. }) || self.codec().is_some()
+    }
+
     pub(super) const fn exchange(&self) -> &Exchange {
         &self.exchange
     }
@@ -169,9 +174,19 @@ impl Description {
     }
 
     /// Takes the body of their ACK.
-    pub(super) fn on_ack(&mut self, cseq: u32, body: Option<Bytes>, events: &mut Vec<LegEvent>) {
-        if let Heard::Answer(body) = self.exchange.on_ack(cseq, body) {
-            let _ = self.accept(&body, events);
+    ///
+    /// # Errors
+    /// [`NoCommonCodec`]: our offer got no answer that can be spoken.
+    pub(super) fn on_ack(
+        &mut self,
+        cseq: u32,
+        body: Option<Bytes>,
+        events: &mut Vec<LegEvent>,
+    ) -> Result<(), NoCommonCodec> {
+        match self.exchange.on_ack(cseq, body) {
+            Heard::Answer(body) => self.accept(&body, events),
+            Heard::Missing => Err(NoCommonCodec::NoAudio),
+            Heard::Nothing | Heard::Offer(_) | Heard::OfferWanted | Heard::Preview(_) | Heard::Kept => Ok(()),
         }
     }
 

@@ -11,16 +11,19 @@
 //!
 //! Deliberately absent: UPDATE, PRACK, INFO packages. RFC 3261 §12.2, §14, §15; RFC 3515 §2.4; RFC 3891; RFC 4028.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::asked::{ReferTarget, info_digit};
 use super::incoming::{q850_of, sdp_of};
-use super::words::{LegEvent, Replaces};
-use super::{Leg, LegOut, LegRules, LegState, digits, stamp};
+use super::words::LegEvent;
+use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
 use crate::event::reason::EndReason;
 use crate::sip::message::{Message, Method, Name, default_phrase};
-use crate::sip::offer_answer::{Answering, Heard, Slot};
+use crate::sip::offer_answer::{Answering, Heard, Slot, glare_wait};
 use crate::sip::print::Draft;
 use crate::sip::session_timer::{Asked as AskedTimer, agreed_in};
 use crate::sip::transaction::accepted::Accepted2xx;
@@ -32,6 +35,8 @@ use crate::sip::transaction::{TuEvent, TxEffect};
 
 /// Server transactions kept at once inside one dialog; a peer that opens more is refused 503.
 const SERVED_MOST: usize = 32;
+/// When a refused refresh is tried again.
+const REFUSED_WAIT: Duration = Duration::from_secs(60);
 
 /// A request of ours in the dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -153,7 +158,8 @@ impl Leg {
 
     pub(super) fn on_dialog_request(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
         let request = &arrived.message;
-        if self.served.len() >= SERVED_MOST {
+        // A BYE refused would leave a talk nobody is in.
+        if self.served.len() >= SERVED_MOST && !request.is(&Method::Bye) {
             return self.refuse(rules, request, 503, out);
         }
         let in_dialog = self.dialog.as_ref().is_some_and(|dialog| {
@@ -288,7 +294,8 @@ impl Leg {
             None => server.on_request(now, ack, &mut effects),
         }
         let mut events = Vec::new();
-        self.description.on_ack(number, sdp_of(ack), &mut events);
+        // Without an answer the talk stays as it was.
+        let _ = self.description.on_ack(number, sdp_of(ack), &mut events);
         self.transmit(effects, out);
         out.extend(events.into_iter().map(LegOut::Event));
         true
@@ -334,15 +341,18 @@ impl Leg {
 
     fn on_info(&mut self, now: Now, rules: &LegRules, request: &Message, out: &mut Vec<LegOut>) {
         self.respond_plain(now, rules, request, 200, out);
-        if let Some(digit) = digits::info_digit(request) {
+        if let Some(digit) = info_digit(request) {
             out.push(LegOut::Event(LegEvent::Digit(digit)));
         }
     }
 
-    /// Re-INVITE with our description unchanged. What stands in the way (an offer outstanding) refreshes as well.
+    /// Re-INVITE with our description unchanged; later when an offer is outstanding.
     pub(super) fn refresh(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
-        if self.state != LegState::Talking || !self.description.exchange().may_invite() {
+        if self.state != LegState::Talking {
             return;
+        }
+        if !self.description.exchange().may_invite() {
+            return self.session.retry(now, REFUSED_WAIT);
         }
         let (Some(flow), Some(dialog)) = (self.flow, &mut self.dialog) else { return };
         let branch = self.minter.branch();
@@ -461,7 +471,11 @@ impl Leg {
                     // RFC 3261 §12.2.1.2: no answer at all to a request in the dialog ends it; a lost NOTIFY only
                     // ends its subscription.
                     if *method == Method::Invite {
-                        self.lose(now, rules, out);
+                        let _ =
+                            self.description.on_response(Slot::invite(cseq), Answering::Failure, None, &mut Vec::new());
+                        if !self.kept {
+                            self.lose(now, rules, out);
+                        }
                     }
                 }
                 TxEffect::Tell(
@@ -522,8 +536,12 @@ impl Leg {
             status => {
                 let _ = self.description.on_response(slot, Answering::Failure, None, &mut Vec::new());
                 if matches!(status, 408 | 481) {
-                    self.lose(now, rules, out);
+                    return self.lose(now, rules, out);
                 }
+                // Whoever refuses is alive; only the refresh has to be repeated (RFC 4028 §10, RFC 3261 §14.1).
+                let wait =
+                    if status == 491 { glare_wait(self.incoming.is_none(), u64::from(cseq)) } else { REFUSED_WAIT };
+                self.session.retry(now, wait);
             }
         }
     }
@@ -554,34 +572,4 @@ impl Leg {
             .header(Name::Server, rules.product.as_bytes());
         out.push(LegOut::Transmit(flow, draft.finish().bytes().clone()));
     }
-}
-
-struct ReferTarget {
-    uri: Box<str>,
-    replaces: Option<Replaces>,
-}
-
-impl ReferTarget {
-    fn read(value: &[u8]) -> Option<Self> {
-        let address = crate::sip::header::address::NameAddr::parse(value).ok()?;
-        let uri = address.uri().ok()?;
-        let replaces = uri.header("Replaces").and_then(|value| read_replaces(&value));
-        Some(Self { uri: String::from_utf8_lossy(uri.without_headers().as_bytes()).into(), replaces })
-    }
-}
-
-fn read_replaces(value: &[u8]) -> Option<Replaces> {
-    let text = std::str::from_utf8(value).ok()?;
-    let mut parts = text.split(';');
-    let call_id = parts.next()?.trim();
-    let mut replaces = Replaces { call_id: call_id.into(), to_tag: "".into(), from_tag: "".into(), early_only: false };
-    for part in parts {
-        match part.trim().split_once('=') {
-            Some(("to-tag", tag)) => replaces.to_tag = tag.trim().into(),
-            Some(("from-tag", tag)) => replaces.from_tag = tag.trim().into(),
-            None if part.trim() == "early-only" => replaces.early_only = true,
-            _ => {}
-        }
-    }
-    (!replaces.to_tag.is_empty()).then_some(replaces)
 }

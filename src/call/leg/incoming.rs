@@ -152,7 +152,7 @@ impl Leg {
             match self.description.body_for(incoming.slot(), Answering::Provisional) {
                 Ok(Some(body)) => draft = draft.body("application/sdp", body),
                 Ok(None) => {}
-                Err(_) => return self.reject(now, rules, 488, None, None, out),
+                Err(_) => return self.refuse_offer(now, rules, out),
             }
         }
         incoming.last_provisional = status;
@@ -168,8 +168,7 @@ impl Leg {
         }
         let (Some(incoming), Some(flow)) = (&mut self.incoming, self.flow) else { return };
         let Ok(body) = self.description.body_for(incoming.slot(), Answering::Success) else {
-            out.push(LegOut::Event(LegEvent::Failed { status: 488, responded: true }));
-            return self.reject(now, rules, 488, None, None, out);
+            return self.refuse_offer(now, rules, out);
         };
         let mut draft = stamp::introduce(incoming.response(rules, 200)).header(Name::Contact, stamp::contact(&flow));
         let asked = AskedTimer::of(incoming.request());
@@ -192,6 +191,18 @@ impl Leg {
         self.state = LegState::Talking;
         self.transmit(effects, out);
         self.tell_answered(out);
+    }
+
+    /// An offer nothing of which we speak is refused at once, before anybody is rung for it.
+    pub(super) fn check_offer(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
+        if self.state == LegState::Waiting && !self.description.can_answer() {
+            self.refuse_offer(now, rules, out);
+        }
+    }
+
+    fn refuse_offer(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
+        out.push(LegOut::Event(LegEvent::Failed { status: 488, responded: true }));
+        self.reject(now, rules, 488, None, None, out);
     }
 
     pub(super) fn reject(
@@ -249,11 +260,14 @@ impl Leg {
             return;
         }
         let mut events = Vec::new();
-        self.description.on_ack(ack.cseq().number, sdp_of(ack), &mut events);
+        let agreed = self.description.on_ack(ack.cseq().number, sdp_of(ack), &mut events);
         out.extend(events.into_iter().map(LegOut::Event));
         out.push(LegOut::Event(LegEvent::Confirmed));
         if let Some(reason) = self.bye_after_ack.take() {
             self.send_bye(now, rules, reason, out);
+        } else if agreed.is_err() {
+            // Nobody would ever hear anything: better a call that ends than dead air.
+            self.lose(now, rules, out);
         }
     }
 

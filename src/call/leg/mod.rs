@@ -9,6 +9,7 @@
 //! | `outgoing` | an INVITE of ours until its final answer |
 //! | `dialog_requests` | everything inside the dialog: BYE, re-INVITE, REFER, NOTIFY, INFO, OPTIONS |
 //! | `description` | SDP and who owes it |
+//! | `asked` | what their REFER and INFO ask for |
 //! | `stamp` | the header fields every message of ours carries |
 //!
 //! Deliberately absent: PRACK (a request that requires 100rel is answered 420 before a leg exists), UPDATE (405),
@@ -34,9 +35,9 @@ use crate::sip::session_timer::{SessionPolicy, SessionTimer, TimerReason};
 use crate::sip::token::{Minter, TokenKey};
 use crate::sip::transaction::timers::SipTimers;
 
+mod asked;
 mod description;
 mod dialog_requests;
-mod digits;
 mod incoming;
 mod outgoing;
 mod stamp;
@@ -132,6 +133,8 @@ pub struct Leg {
     refer: Option<Subscription>,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15).
     bye_after_ack: Option<EndReason>,
+    /// Not ended for its peer's silence.
+    kept: bool,
     told_over: bool,
 }
 
@@ -150,6 +153,7 @@ impl Leg {
             session: SessionTimer::off(),
             refer: None,
             bye_after_ack: None,
+            kept: false,
             told_over: false,
         }
     }
@@ -170,7 +174,10 @@ impl Leg {
     /// Does what the call wants; what no longer fits does nothing.
     pub fn act(&mut self, now: Now, rules: &LegRules, action: LegAction, out: &mut Vec<LegOut>) {
         match action {
-            LegAction::Local(local) => self.description.set_local(*local),
+            LegAction::Local(local) => {
+                self.description.set_local(*local);
+                self.check_offer(now, rules, out);
+            }
             LegAction::Prefer(codec) => self.description.prefer(codec),
             LegAction::Invite(wanted) => self.call_out(now, rules, *wanted, out),
             LegAction::Ring => self.answer_provisional(now, rules, 180, out),
@@ -182,6 +189,7 @@ impl Leg {
             LegAction::HangUp(reason) => self.hang_up(now, rules, reason, out),
             LegAction::ReferProgress { status } => self.report_refer(now, rules, status, out),
             LegAction::Refresh => self.refresh(now, rules, out),
+            LegAction::Keep => self.kept = true,
         }
         self.settle(out);
     }
@@ -215,8 +223,8 @@ impl Leg {
         self.requests_deadline(now, rules, out);
         match self.session.on_deadline(now) {
             Some(TimerReason::Refresh) => self.refresh(now, rules, out),
-            Some(TimerReason::Expired) => self.lose(now, rules, out),
-            None => {}
+            Some(TimerReason::Expired) if !self.kept => self.lose(now, rules, out),
+            Some(TimerReason::Expired) | None => {}
         }
         self.settle(out);
     }

@@ -435,3 +435,95 @@ fn a_leg_is_a_value_that_can_be_stored() {
     assert!(back.flow().is_none_or(|flow| flow.remote.port() != 0));
     assert!(pair.callee.as_ref().and_then(Leg::invite).is_some_and(|invite| invite.is(&Method::Invite)));
 }
+
+/// A request of the callee's in the dialog, without a body.
+fn from_callee(pair: &Pair, method: &str, cseq: u32) -> Bytes {
+    let text = String::from_utf8(refer_from_callee(pair).to_vec()).expect("ASCII");
+    let text = text
+        .replace("REFER", method)
+        .replace("CSeq: 77", &format!("CSeq: {cseq}"))
+        .replace("z9hG4bKrefer1", &format!("z9hG4bKr{method}{cseq}"));
+    let head = text.split("Refer-To").next().expect("a head");
+    format!("{head}Content-Length: 0\r\n\r\n").into()
+}
+
+#[test]
+fn a_bye_is_taken_however_many_transactions_are_open() {
+    let mut pair = Pair::talking(&[]);
+    for cseq in 100..140 {
+        let question = from_callee(&pair, "OPTIONS", cseq);
+        pair.inject(false, question);
+    }
+    let answer = pair.wire.back().map(|(_, _, bytes)| bytes.clone()).expect("an answer");
+    assert!(answer.starts_with(b"SIP/2.0 503"), "the bound holds: {answer:?}");
+    let bye = from_callee(&pair, "BYE", 200);
+    pair.inject(false, bye);
+    assert_eq!(pair.count(|(caller, event)| *caller && matches!(event, LegEvent::Bye { .. })), 1);
+    assert!(pair.caller.has_ended());
+}
+
+/// Takes our re-INVITEs off the wire and refuses them with this status; how many there were.
+fn refuse_refreshes(pair: &mut Pair, status: u16) -> usize {
+    let is_refresh = |one: &(Mono, bool, Bytes)| one.1 && one.2.starts_with(b"INVITE");
+    let (refreshes, rest): (Vec<_>, Vec<_>) = pair.wire.drain(..).partition(is_refresh);
+    pair.wire = rest.into();
+    for (_, _, bytes) in &refreshes {
+        let request = Message::datagram(bytes.clone()).expect("ours");
+        let refusal = crate::sip::print::Draft::response(&request, status, None).finish();
+        pair.inject(false, refusal.bytes().clone());
+    }
+    refreshes.len()
+}
+
+#[test]
+fn a_refused_refresh_is_tried_again_before_the_session_runs_out() {
+    for status in [491, 488, 500, 503] {
+        let mut pair = Pair::talking(&[]);
+        let mut refused = 0;
+        while pair.now.mono.since(Mono(0)) < Duration::from_secs(4_000) {
+            assert!(pair.step());
+            if refused == 0 {
+                refused += refuse_refreshes(&mut pair, status);
+            }
+        }
+        assert_eq!(refused, 1, "{status}");
+        assert_eq!(pair.count(|(_, event)| is_end(event)), 0, "{status}: {:?}", pair.heard);
+    }
+}
+
+#[test]
+fn a_peer_that_refuses_every_refresh_lives_and_is_not_hung_up() {
+    let mut pair = Pair::talking(&[]);
+    let mut refused = 0;
+    while pair.now.mono.since(Mono(0)) < Duration::from_secs(7_200) {
+        let (at, _) = pair.caller.deadline().expect("the session timer runs");
+        pair.now = pair.now.after(at.since(pair.now.mono));
+        let (now, mut out) = (pair.now, Vec::new());
+        pair.caller.on_deadline(now, &rules(), &mut out);
+        pair.take(true, out);
+        refused += refuse_refreshes(&mut pair, 501);
+        pair.wire.clear();
+    }
+    assert!(refused > 10);
+    assert_eq!(pair.caller.state(), LegState::Talking, "{:?}", pair.heard);
+}
+
+#[test]
+fn a_kept_leg_is_not_ended_by_its_peers_silence() {
+    for refreshes in [true, false] {
+        let mut pair = Pair::talking(&[]);
+        pair.act(refreshes, LegAction::Keep);
+        pair.wire.clear();
+        while let Some((at, _)) = pair.leg(refreshes).deadline() {
+            pair.now = pair.now.after(at.since(pair.now.mono));
+            let (now, mut out) = (pair.now, Vec::new());
+            pair.leg(refreshes).on_deadline(now, &rules(), &mut out);
+            pair.take(refreshes, out);
+            pair.wire.clear();
+        }
+        assert!(pair.now.mono.since(Mono(0)) > Duration::from_secs(900));
+        assert_eq!(pair.leg(refreshes).state(), LegState::Talking, "{:?}", pair.heard);
+        pair.act(refreshes, LegAction::HangUp(EndReason::Normal));
+        assert!(pair.leg(refreshes).has_ended());
+    }
+}

@@ -76,6 +76,8 @@ pub enum LegAction {
     },
     /// Refresh the session with an unchanged description (re-INVITE).
     Refresh,
+    /// From now on neither its session timer nor an unanswered refresh ends it: the caller of an emergency call.
+    Keep,
 }
 
 /// What a leg reports.
