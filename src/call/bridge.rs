@@ -196,12 +196,14 @@ impl Control {
             }
             return;
         }
-        if who.role == LegRole::Emergency && gone == Gone::Lost && self.resume_emergency(cx) {
+        // A desk reached before may leave while another line is being called: only the line's own desk ends a hand-over.
+        let desk = self.handover.as_ref().is_some_and(|handover| handover.desk == Some(who.id));
+        if desk && gone == Gone::Lost && self.resume_emergency(cx) {
             return;
         }
         if others > 0 {
             self.emit(cx, Happening::ConferenceLeft { leg: who.id });
-            if who.role == LegRole::Emergency {
+            if desk {
                 self.handover = None;
             } else if others == 1 {
                 self.say_agent_left(cx, who.role);
@@ -209,11 +211,11 @@ impl Control {
             return;
         }
         let fetching = self.attempts.iter().any(|a| matches!(a.aim, Aim::ThreeWay { .. } | Aim::Blind { .. }));
-        if who.role == LegRole::Emergency {
-            self.desk_left(cx);
+        if self.alone_in_emergency(cx) {
             return;
         }
-        if self.alone_in_emergency(cx) {
+        if who.role == LegRole::Emergency {
+            self.desk_left(cx);
             return;
         }
         if fetching {

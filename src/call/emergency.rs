@@ -23,6 +23,7 @@ use crate::base::id::{AgentId, LegId, TrunkName};
 use crate::base::now::Mono;
 use crate::call::attempt::{Aim, Callee, Failure, Way};
 use crate::call::control::{Control, Cx};
+use crate::call::leg::words::LegAction;
 use crate::call::legs::{CALLER, PlayFor, Room};
 use crate::call::phase::{Dialling, Phase, Talking};
 use crate::event::call::{AttemptResult, EmergencyMode, Happening, LegRole};
@@ -111,6 +112,7 @@ impl Control {
 
     fn begin_round(&mut self, cx: &mut Cx<'_>) {
         let Some(handover) = &mut self.handover else { return };
+        cx.act(CALLER, LegAction::Keep);
         handover.again_at = None;
         handover.desk = None;
         let (line, name) = (Arc::clone(&handover.line), Arc::clone(&handover.name));

@@ -169,3 +169,43 @@ fn a_caller_refused_ports_in_an_emergency_gets_them_later() {
     world.finish();
     world.assert_clean();
 }
+
+#[test]
+fn a_second_line_is_still_called_when_the_first_desk_leaves() {
+    for agent_leaves in [false, true] {
+        let mut world = talk(20);
+        key_120(&mut world);
+        assert!(world.until(Duration::from_secs(10), with_desk), "{}", world.story());
+        world.operate(OperatorCommand::Emergency { line: "119".into(), by: None });
+        world.run_for(Duration::from_millis(300));
+        if agent_leaves {
+            world.hang_up("1001");
+            world.run_for(Duration::from_millis(200));
+        }
+        world.with_phone("desk2", |phone, now, out| phone.hang_up_line(now, 0, out));
+        world.run_for(Duration::from_millis(300));
+        assert!(!with_desk(&world) && world.media.is_audible(CALLER), "{}", world.story());
+        assert!(world.until(Duration::from_secs(5), with_desk), "{agent_leaves}\n{}", world.story());
+        world.run_for(Duration::from_secs(3));
+        let members = world.call.as_ref().map(|call| call.control().legs().members(Room::MAIN).len());
+        assert_eq!(members, Some(if agent_leaves { 2 } else { 3 }), "{}", world.story());
+        world.hang_up("caller");
+        world.finish();
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn an_emergency_call_is_never_ended_by_its_session_timer() {
+    let mut world = World::new(21);
+    world.phone("desk1", 7_101, Manner::answers(300));
+    world.dial("120");
+    assert!(world.until(Duration::from_secs(15), |world| world.phones["caller"].talks()), "{}", world.story());
+    world.run_for(Duration::from_secs(2));
+    world.kill("caller");
+    world.run_for(Duration::from_secs(3_700));
+    assert!(world.phase() == Some("talking") && world.phones["desk1"].talks(), "{}", world.story());
+    world.hang_up("desk1");
+    world.finish();
+    world.assert_clean();
+}
