@@ -23,7 +23,7 @@ use crate::call::control::{Control, Cx, Doing};
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CallLeg, Stage};
 use crate::call::words::{Query, Target, Targets};
-use crate::event::call::{Happening, LegRole, OfferEnd, Party};
+use crate::event::call::{AttemptResult, Happening, LegRole, OfferEnd, Party};
 use crate::event::reason::EndReason;
 use crate::plan::step::{DialTarget, Outcome};
 use crate::rtp::command::Source;
@@ -527,6 +527,20 @@ impl Control {
         if let Some(wait) = &attempt.wait {
             cx.queue(QueueRequest::Leave(wait.join()));
         }
+        match attempt.aim {
+            Aim::ThreeWay { transfer } | Aim::Consult { transfer, .. } => self.withdrawn(cx, transfer),
+            Aim::Blind { transfer, from } => {
+                self.withdrawn(cx, transfer);
+                self.refer_progress(cx, from, 487);
+            }
+            Aim::Queue | Aim::Step | Aim::Emergency => {}
+        }
+    }
+
+    /// Books that nobody waits for a transfer any more.
+    pub(super) fn withdrawn(&mut self, cx: &mut Cx<'_>, transfer: u16) {
+        let result = AttemptResult::Withdrawn;
+        self.emit(cx, Happening::TransferResult { transfer, result, sip_code: None, fallback: None });
     }
 
     /// Stops a ring; the ACD is told unless it said so itself.

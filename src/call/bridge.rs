@@ -232,6 +232,9 @@ impl Control {
 
     /// Somebody left a talk beside the citizen's: the other one has nobody to talk to.
     fn side_left(&mut self, cx: &mut Cx<'_>, room: Room) {
+        let (transfer, result) = (room.0, AttemptResult::Withdrawn);
+        let fallback = Some(Fallback::Transferor);
+        self.emit(cx, Happening::TransferResult { transfer, result, sip_code: None, fallback });
         for leg in self.legs.members(room) {
             self.hang_up(cx, leg, EndReason::Normal);
         }

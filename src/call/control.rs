@@ -305,7 +305,7 @@ impl Control {
             LegEvent::Lost => self.leg_gone(cx, id, Gone::Lost),
             LegEvent::Held => self.set_hold(cx, id, true),
             LegEvent::Resumed => self.set_hold(cx, id, false),
-            LegEvent::Digit(digit) => self.on_digit(cx, id, digit),
+            LegEvent::Digit(digit) => self.on_info_digit(cx, id, digit),
             LegEvent::Refer { .. } | LegEvent::Over => {}
         }
     }

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use crate::base::now::Mono;
-use crate::call::attempt::AttemptId;
+use crate::call::attempt::{Aim, AttemptId};
 use crate::call::control::{Control, Cx};
 use crate::call::leg::words::LegAction;
-use crate::call::legs::{CALLER, CallLeg, Stage};
+use crate::call::legs::{CALLER, CallLeg, Room, Stage};
 use crate::call::phase::Phase;
-use crate::event::call::Happening;
+use crate::event::call::{Happening, LegRole};
 use crate::event::reason::{EndReason, EndedBy};
+use crate::plan::step::DialPurpose;
 use crate::rtp::command::MediaCommand;
 
 /// When a call counts as over whatever its legs say: 64·T1 with the T1 of RFC 3261 §17.1.1.1, and 5 s.
@@ -37,6 +38,17 @@ impl Control {
             return;
         }
         self.drop_emergency(cx);
+        if let Phase::Dialling(dialling) = &self.phase
+            && dialling.step.purpose != DialPurpose::Emergency
+            && self.attempts.iter().any(|attempt| attempt.aim == Aim::Step)
+        {
+            let transfer = dialling.transfer;
+            self.withdrawn(cx, transfer);
+        }
+        let lines = self.legs.iter().filter(|leg| leg.role == LegRole::Consult && leg.is_alive());
+        for room in lines.filter_map(|line| line.room).filter(|room| *room != Room::MAIN).collect::<Vec<_>>() {
+            self.withdrawn(cx, room.0);
+        }
         self.phase = ending(cx.now.mono);
         for id in self.attempts.iter().map(|attempt| attempt.id).collect::<Vec<AttemptId>>() {
             self.cancel(cx, id);

@@ -37,7 +37,7 @@ pub enum Stage {
     Gone,
 }
 
-/// A talk: all its members hear each other.
+/// A talk: all its members hear each other. A consult's is numbered as its transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Room(pub u16);
 

@@ -276,7 +276,7 @@ impl Control {
             Aim::Emergency => self.desk_answered(cx, leg),
             Aim::ThreeWay { transfer } => self.third_answered(cx, *transfer, leg),
             Aim::Blind { transfer, from } => self.target_answered(cx, *transfer, *from, leg),
-            Aim::Consult { line, .. } => self.consult_answered(cx, *line, leg),
+            Aim::Consult { line, transfer } => self.consult_answered(cx, *line, *transfer, leg),
         }
     }
 

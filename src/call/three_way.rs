@@ -10,7 +10,7 @@ use crate::acd::words::Wants;
 use crate::base::calendar::china;
 use crate::base::id::{AgentId, LegId, QueueId, QueueName};
 use crate::call::attempt::{Aim, Attempt, Callee, Failure, Way};
-use crate::call::codes::{FixedCode, Keyed};
+use crate::call::codes::{CodeReader, FixedCode, Keyed};
 use crate::call::control::{Control, Cx, Gone};
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CALLER, Room};
@@ -116,6 +116,7 @@ impl Control {
         let somebody = matches!(self.phase, Phase::Talking(_)) && !self.legs.members(Room::MAIN).is_empty();
         if !somebody {
             self.hang_up(cx, leg, EndReason::AnsweredElsewhere);
+            self.withdrawn(cx, transfer);
             return;
         }
         self.enter_room(leg, Room::MAIN);
@@ -206,6 +207,16 @@ impl Control {
         let Some(leg) = self.legs.alive_mut(id).filter(|leg| leg.party.agent.is_some() && leg.talks()) else { return };
         let keyed = leg.codes.key(now, digit);
         self.on_keyed(cx, id, keyed);
+    }
+
+    /// A digit by INFO: no worker passes it on by itself, so what belongs to no code is sent on here.
+    pub(super) fn on_info_digit(&mut self, cx: &mut Cx<'_>, id: LegId, digit: char) {
+        let outside = |call: &Self| call.legs.alive(id).is_some_and(|leg| leg.codes == CodeReader::Outside);
+        let before = outside(self);
+        self.on_digit(cx, id, digit);
+        if before && outside(self) {
+            self.pass_on(cx, id, digit.encode_utf8(&mut [0; 4]));
+        }
     }
 
     /// Codes and numbers that took too long.

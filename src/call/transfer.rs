@@ -86,6 +86,8 @@ impl Control {
         if let Some(room) = room_of(line).filter(|room| *room != Room::MAIN) {
             let targets = self.legs.members(room).into_iter().filter(|member| *member != line).collect::<Vec<_>>();
             self.refer_progress(cx, leg, 200);
+            let (transfer, result) = (room.0, AttemptResult::Answered);
+            self.emit(cx, Happening::TransferResult { transfer, result, sip_code: None, fallback: None });
             for target in targets {
                 self.enter_room(target, Room::MAIN);
                 self.emit_answered(cx, target);
@@ -116,6 +118,7 @@ impl Control {
     pub(super) fn target_answered(&mut self, cx: &mut Cx<'_>, transfer: u16, from: LegId, leg: LegId) {
         if self.legs.alive(CALLER).is_none() || !matches!(self.phase, Phase::Talking(_)) {
             self.hang_up(cx, leg, EndReason::AnsweredElsewhere);
+            self.withdrawn(cx, transfer);
             return;
         }
         if let Some(caller) = self.legs.alive_mut(CALLER) {
@@ -159,6 +162,10 @@ impl Control {
 
     /// An agent of this call calls out on a second line.
     pub(super) fn on_consult(&mut self, cx: &mut Cx<'_>, line: LegId, agent: AgentId, dialled: &str) {
+        if !self.phase.is_live() {
+            cx.act(line, LegAction::HangUp(EndReason::AnsweredElsewhere));
+            return;
+        }
         let party = Party { agent: Some(agent.clone()), number: Some(Arc::from(dialled)), ..Party::default() };
         self.legs.add(CallLeg::new(line, LegRole::Consult, party.clone(), true, LineCause::Own));
         self.emit(cx, Happening::LegStarted { leg: line, role: LegRole::Consult, party });
@@ -168,8 +175,7 @@ impl Control {
         self.allocate(cx, line, false);
         self.report_line(cx, line);
         let to = Destination::Number { trunk: None, number: Arc::from(dialled) };
-        let wanted = self.resolve(cx, &to).filter(|_| self.phase.is_live());
-        let Some(wanted) = wanted else {
+        let Some(wanted) = self.resolve(cx, &to) else {
             self.hang_up(cx, line, EndReason::UnknownNumber);
             return;
         };
@@ -188,12 +194,13 @@ impl Control {
         self.begin(cx, Aim::Consult { line, transfer }, wanted.callee, wanted.ways, wanted.ring);
     }
 
-    pub(super) fn consult_answered(&mut self, cx: &mut Cx<'_>, line: LegId, leg: LegId) {
+    pub(super) fn consult_answered(&mut self, cx: &mut Cx<'_>, line: LegId, transfer: u16, leg: LegId) {
         if self.legs.alive(line).is_none() {
             self.hang_up(cx, leg, EndReason::AnsweredElsewhere);
+            self.withdrawn(cx, transfer);
             return;
         }
-        let room = Room(self.mint());
+        let room = Room(transfer);
         self.enter_room(line, room);
         self.enter_room(leg, room);
         self.act_when_ready(line, LegAction::Answer);

@@ -270,3 +270,54 @@ fn a_number_of_the_place_goes_to_its_queue_and_any_other_over_the_callers_trunk(
     assert_eq!(rung, 1, "the carrier is asked for it\n{}", world.story());
     end(world);
 }
+
+#[test]
+fn digits_by_info_reach_the_other_side_and_codes_by_info_work() {
+    let mut world = talk(12);
+    let info = |world: &mut World, name: &'static str, digit: char| {
+        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        let extra = "Content-Type: application/dtmf-relay\r\n";
+        world.with_phone(name, |phone, _, out| phone.raw(0, "INFO", extra, &body, out));
+        world.run_for(Duration::from_millis(200));
+    };
+    info(&mut world, "1001", '5');
+    info(&mut world, "caller", '7');
+    let agent = world.media.legs.keys().copied().find(|leg| *leg != CALLER).expect("an agent");
+    let sent = world.media.sent_digits.iter().map(|(leg, digits)| (*leg, digits.as_str())).collect::<Vec<_>>();
+    assert_eq!(sent, [(CALLER, "5"), (agent, "7")], "{}", world.story());
+    for digit in "*33".chars() {
+        info(&mut world, "1001", digit);
+    }
+    assert!(world.until(Duration::from_secs(5), |world| members(world) == 3), "{}", world.story());
+    assert_eq!(world.media.sent_digits.len(), 2);
+    end(world);
+}
+
+#[test]
+fn a_held_members_bye_leaves_the_others_of_a_three_way_talking() {
+    let mut world = talk(13);
+    world.key("1001", "*33");
+    assert!(world.until(Duration::from_secs(10), |world| members(world) == 3), "{}", world.story());
+    world.with_phone("1001", |phone, _, out| phone.direct(0, "sendonly", out));
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.count(|what| matches!(what, Happening::Held { .. })), 1, "{}", world.story());
+    world.hang_up("1001");
+    world.run_for(Duration::from_secs(10));
+    assert!(world.phones["caller"].talks() && world.phones["seats"].talks() && members(&world) == 2);
+    assert!(matches!(world.media.legs.get(&CALLER).map(|leg| &leg.hears), Some(Source::Leg(_))), "{}", world.story());
+    end(world);
+}
+
+#[test]
+fn a_consult_that_comes_after_the_end_is_refused_and_opens_nothing() {
+    let mut world = talk(14);
+    world.hang_up("caller");
+    world.run_for(Duration::from_secs(3));
+    world.with_phone("1001", |phone, now, out| {
+        phone.dial(now, "12366", "1001", out);
+    });
+    world.run_for(Duration::from_secs(2));
+    assert!(!world.phones["1001"].talks(), "{}", world.story());
+    world.finish();
+    world.assert_clean();
+}

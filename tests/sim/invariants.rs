@@ -30,6 +30,7 @@ impl World {
     fn assert_journal(&self) {
         let story = || format!("\n{}", self.story());
         let mut open = BTreeMap::<LegId, i32>::new();
+        let mut transfers = BTreeMap::<u16, (u32, u32)>::new();
         let (mut started, mut ended, mut closed) = (0, 0, 0);
         for (index, event) in self.journal.iter().enumerate() {
             assert_eq!(event.journal_seq, index as u64 + 1, "a gap in the journal{}", story());
@@ -37,6 +38,8 @@ impl World {
                 Happening::Started(_) => started += 1,
                 Happening::LegStarted { leg, .. } => *open.entry(*leg).or_default() += 1,
                 Happening::LegEnded { leg, .. } => *open.entry(*leg).or_default() -= 1,
+                Happening::TransferStarted { transfer, .. } => transfers.entry(*transfer).or_default().0 += 1,
+                Happening::TransferResult { transfer, .. } => transfers.entry(*transfer).or_default().1 += 1,
                 Happening::Ended { .. } => ended += 1,
                 Happening::Closed => closed += 1,
                 _ => {}
@@ -45,6 +48,7 @@ impl World {
         assert_eq!((started, ended, closed), (1, 1, 1), "begun, ended and closed once{}", story());
         assert!(matches!(self.journal.first().map(|event| &event.what), Some(Happening::Started(_))));
         assert!(matches!(self.journal.last().map(|event| &event.what), Some(Happening::Closed)), "{}", story());
+        assert!(transfers.values().all(|one| *one == (1, 1)), "each transfer has one result: {transfers:?}{}", story());
         assert!(open.values().all(|open| *open == 0), "every leg ends once: {open:?}{}", story());
     }
 }

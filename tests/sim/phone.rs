@@ -326,7 +326,8 @@ impl Phone {
         }
         self.raw += 1;
         let (cseq, me, engine) = (self.raw, self.addr, self.engine);
-        let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let content =
+            if body.is_empty() || extra.contains("Content-Type") { "" } else { "Content-Type: application/sdp\r\n" };
         let head = format!(
             "{method} sip:engine@{engine} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKraw{cseq}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:me@{me}>;tag={}\r\nTo: <sip:engine@{engine}>;tag={}\r\nCall-ID: {}\r\n\
