@@ -1,8 +1,9 @@
 //! Who may begin a call now: caps of trunks and of the engine, and drain.
 //!
 //! Overload is answered 503 with Retry-After before any state exists; an emergency number passes every cap, also
-//! while draining (`contract.md` §4; `design` idea 9). Calls per second are counted in a window of one second by the
-//! monotonic clock. Deliberately absent: who the source is (`trunk`), media ports (the worker refuses them itself).
+//! while draining (`contract.md` §4; `design` idea 9). A trunk's calls per second are counted in a window of one second
+//! by the monotonic clock; the engine's are a mean, from which one second's worth may be taken early, so that a load
+//! of exactly the limit passes whatever its jitter. Deliberately absent: who the source is (`trunk`), media ports (the worker refuses them itself).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub enum Refused {
     TrunkRate,
     /// The engine carries as many calls as it may.
     EngineCalls,
+    /// The engine begins more calls a second than it may.
+    EngineRate,
     /// The journal has no room, or the disk bound is near.
     Journal,
     /// The engine drains.
@@ -45,6 +48,7 @@ impl Refused {
             Self::TrunkCalls => "trunk_calls",
             Self::TrunkRate => "trunk_rate",
             Self::EngineCalls => "engine_calls",
+            Self::EngineRate => "engine_rate",
             Self::Journal => "journal",
             Self::Draining => "draining",
         }
@@ -63,20 +67,23 @@ pub struct Admission {
     lanes: BTreeMap<TrunkName, Lane>,
     calls: BTreeMap<CallId, Option<TrunkName>>,
     most: u32,
+    per_second: u32,
+    /// When the calls let in would all have come, had they come evenly at the limit.
+    even: Mono,
     draining: bool,
     journal_full: bool,
 }
 
 impl Admission {
-    /// Nobody yet; at most `most` calls at once.
+    /// Nobody yet; at most `most` calls at once and `per_second` new ones a second (zero is no cap).
     #[must_use]
-    pub fn new(most: u32) -> Self {
-        Self { most, ..Self::default() }
+    pub fn new(most: u32, per_second: u32) -> Self {
+        Self { most, per_second, ..Self::default() }
     }
 
-    /// Changes the engine's own cap.
-    pub const fn set_most(&mut self, most: u32) {
-        self.most = most;
+    /// Changes the engine's own caps.
+    pub const fn set_caps(&mut self, most: u32, per_second: u32) {
+        (self.most, self.per_second) = (most, per_second);
     }
 
     /// From now on only emergency calls begin.
@@ -108,6 +115,9 @@ impl Admission {
     ) -> Result<(), Refused> {
         if !emergency {
             self.judge(now, trunk)?;
+            if let Some(step) = self.step() {
+                self.even = self.even.max(now.mono) + step;
+            }
         }
         if let Some((name, _)) = trunk {
             let lane = self.lanes.entry(name.clone()).or_default();
@@ -139,6 +149,10 @@ impl Admission {
         self.lanes.get(trunk).map_or(0, |lane| lane.live)
     }
 
+    fn step(&self) -> Option<Duration> {
+        Duration::from_secs(1).checked_div(self.per_second)
+    }
+
     fn judge(&mut self, now: Now, trunk: Option<(&TrunkName, Caps)>) -> Result<(), Refused> {
         if self.draining {
             return Err(Refused::Draining);
@@ -148,6 +162,9 @@ impl Admission {
         }
         if self.calls.len() >= self.most as usize {
             return Err(Refused::EngineCalls);
+        }
+        if self.step().is_some_and(|step| self.even.since(now.mono) + step > Duration::from_secs(1)) {
+            return Err(Refused::EngineRate);
         }
         let Some((name, caps)) = trunk else { return Ok(()) };
         let Some(lane) = self.lanes.get_mut(name) else { return Ok(()) };
@@ -183,7 +200,7 @@ mod tests {
 
     #[test]
     fn exactly_the_cap_is_let_in_and_a_leaver_makes_room() {
-        let mut door = Admission::new(100);
+        let mut door = Admission::new(100, 0);
         let name = TrunkName::new("carrier");
         let trunk = Some((&name, Caps { calls: 2, calls_per_second: 0 }));
         assert_eq!(door.admit(at(0), call(1), trunk, false), Ok(()));
@@ -197,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_per_second_and_its_window_slides() {
-        let mut door = Admission::new(100);
+        let mut door = Admission::new(100, 0);
         let name = TrunkName::new("carrier");
         let trunk = Some((&name, Caps { calls: 0, calls_per_second: 2 }));
         assert_eq!(door.admit(at(0), call(1), trunk, false), Ok(()));
@@ -209,7 +226,7 @@ mod tests {
 
     #[test]
     fn emergency_calls_pass_every_cap_and_drain() {
-        let mut door = Admission::new(0);
+        let mut door = Admission::new(0, 1);
         let name = TrunkName::new("carrier");
         let trunk = Some((&name, Caps { calls: 1, calls_per_second: 1 }));
         door.drain();
@@ -219,5 +236,18 @@ mod tests {
         }
         assert_eq!(door.admit(at(0), call(99), trunk, false), Err(Refused::Draining));
         assert_eq!(door.live(), 20);
+    }
+
+    #[test]
+    fn the_engine_takes_its_rate_in_the_mean_and_a_second_of_it_at_once() {
+        let mut door = Admission::new(1_000, 10);
+        let begin = |door: &mut Admission, ms: u64, nth: u64| door.admit(at(ms), call(nth), None, false);
+        for nth in 0..10 {
+            assert_eq!(begin(&mut door, 5_000, nth), Ok(()), "call {nth} of a burst");
+        }
+        assert_eq!(begin(&mut door, 5_000, 10), Err(Refused::EngineRate));
+        assert_eq!(begin(&mut door, 5_100, 10), Ok(()));
+        assert_eq!(begin(&mut door, 5_100, 11), Err(Refused::EngineRate));
+        assert_eq!(door.admit(at(5_100), call(12), None, true), Ok(()), "an emergency passes");
     }
 }

@@ -79,7 +79,7 @@ impl Switch {
     #[must_use]
     pub fn new(plan: Arc<Plan>, secrets: &Secrets, product: &str) -> Self {
         let desk = Desk::new(&plan.settings, secrets.nonces);
-        let admission = Admission::new(plan.settings.limits.calls_max);
+        let admission = Admission::new(plan.settings.limits.calls_max, plan.settings.limits.calls_per_second);
         Self {
             plan,
             tokens: secrets.tokens,
@@ -132,7 +132,7 @@ impl Switch {
 
     /// A new plan is in force.
     pub fn replan(&mut self, plan: Arc<Plan>) {
-        self.admission.set_most(plan.settings.limits.calls_max);
+        self.admission.set_caps(plan.settings.limits.calls_max, plan.settings.limits.calls_per_second);
         self.plan = plan;
     }
 
@@ -313,3 +313,6 @@ fn deliver(call: CallId, leg: LegId, arrived: Arrived, out: &mut Vec<SwitchEffec
 fn reachable(agent: AgentId, is: bool) -> SwitchEffect {
     SwitchEffect::Acd(AcdInput::Reachable(agent, is))
 }
+
+#[cfg(test)]
+mod tests;
