@@ -1,6 +1,7 @@
 //! Sockets: SIP listeners and connections, packets in with their flow, bytes out over a flow.
 //!
-//! Every packet goes to the one switch queue (4,096 places; when full it is dropped and counted, UDP peers repeat).
+//! Every packet goes to the one switch queue (4,096 places). When it is full a datagram is dropped and counted (UDP
+//! peers repeat) and a stream's reader waits, which slows its peer down.
 //! A send never waits: UDP is tried once, a stream has a bounded queue of its own and a full one fails that send.
 //! Deliberately absent: what a packet means. RFC 3261 §18, RFC 5626 §3.5.1 (keep-alive).
 //!
@@ -12,6 +13,7 @@
 //! | idle connection, nothing ever received whole | 30 s |
 //! | idle connection | 2 h |
 //! | opening a connection | 4 s |
+//! | a peer that takes no bytes | 10 s |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,10 +37,12 @@ mod udp;
 /// Places in the queue to the switch.
 pub const SWITCH_QUEUE: usize = 4_096;
 const CONNECTION_QUEUE: usize = 512;
-const CONNECTIONS_PER_ADDRESS: u64 = 512;
+const CONNECTIONS_PER_ADDRESS: u64 = if cfg!(test) { 4 } else { 512 };
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 const CONNECT_WITHIN: Duration = Duration::from_secs(4);
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// From the sockets to the switch.
 #[derive(Clone, Debug)]
@@ -74,6 +78,8 @@ pub struct NetCounters {
     pub dropped_out: AtomicU64,
     /// Streams closed for breaking the framing rules.
     pub framing_faults: AtomicU64,
+    /// Streams closed at once because their address had too many.
+    pub turned_away: AtomicU64,
 }
 
 enum Sink {
@@ -133,11 +139,18 @@ impl Net {
         let sent = match self.shared.sinks.get(&flow.id).as_deref() {
             Some(Sink::Udp(socket)) => socket.try_send_to(&bytes, flow.remote).is_ok(),
             Some(Sink::Stream(queue)) => queue.try_send(bytes).is_ok(),
-            None => false,
+            None => self.reopened(flow).is_some_and(|open| self.shared.queue(&open, bytes)),
         };
         if !sent {
             self.shared.counters.dropped_out.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Another connection in place of one to a carrier that is gone: its dialogs live on (RFC 3261 §18.1.1). A phone
+    /// cannot be called back at the port it came from.
+    fn reopened(&self, flow: &Flow) -> Option<Flow> {
+        let ours = flow.side == Side::Trunk && flow.transport.is_reliable();
+        if ours { self.flow_to(flow.side, flow.transport, flow.remote) } else { None }
     }
 
     /// The flow that reaches `remote` from one of our sides: the UDP listener of that address family, or a stream,
@@ -168,7 +181,7 @@ impl Net {
     /// Streams open now.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.sinks.len().saturating_sub(self.listeners.len())
+        self.shared.sinks.iter().filter(|sink| matches!(**sink, Sink::Stream(_))).count()
     }
 }
 
@@ -177,6 +190,15 @@ impl Shared {
         FlowId(self.next_flow.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Queues bytes on a stream; `false` when it is gone or its queue is full.
+    fn queue(&self, flow: &Flow, bytes: Bytes) -> bool {
+        match self.sinks.get(&flow.id).as_deref() {
+            Some(Sink::Stream(queue)) => queue.try_send(bytes).is_ok(),
+            Some(Sink::Udp(_)) | None => false,
+        }
+    }
+
+    /// Hands a datagram to the switch, or drops it.
     fn deliver(&self, flow: Flow, bytes: Bytes) {
         if self.to_switch.try_send(NetEvent::Packet { flow, bytes }).is_err() {
             self.counters.dropped_in.fetch_add(1, Ordering::Relaxed);
@@ -222,3 +244,6 @@ async fn listen(shared: &Arc<Shared>, wanted: &ListenAddress, advertise: Option<
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

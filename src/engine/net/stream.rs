@@ -1,7 +1,9 @@
 //! Stream connections: accepting, opening, framing, one bounded writer each.
 //!
-//! A connection that breaks the framing rules is closed: after a wrong length no later byte can be trusted. Its
-//! calls live on; their peers connect anew. Keep-alive pings (CRLF CRLF) are answered with CRLF.
+//! A connection that breaks the framing rules is closed after the fault's answer: after a wrong length no later byte
+//! can be trusted. Its calls live on; their peers connect anew. Keep-alive pings (CRLF CRLF) are answered with CRLF.
+//! A reader waits for room in the switch queue, so a busy switch slows streams down instead of losing their messages.
+//! A peer that takes nothing for 10 s is given up, or it would hold its writer for ever.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +17,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CONNECT_WITHIN, CONNECTION_QUEUE, CONNECTIONS_PER_ADDRESS, FIRST_MESSAGE_WITHIN, IDLE, NetEvent, Shared, Sink,
+    ACCEPT_AGAIN_AFTER, CONNECT_WITHIN, CONNECTION_QUEUE, CONNECTIONS_PER_ADDRESS, FIRST_MESSAGE_WITHIN, IDLE,
+    NetEvent, Shared, Sink, WRITE_WITHIN,
 };
 use crate::base::flow::{Flow, Side, Transport};
-use crate::sip::frame::{Frame, Framer};
+use crate::sip::frame::{self, Frame, Framer};
 use crate::sip::parse::Limits;
 
 const READ_CHUNK: usize = 16 * 1024;
-const PONG: Bytes = Bytes::from_static(b"\r\n");
+const PONG: Bytes = Bytes::from_static(frame::PONG);
 
 /// Accepts until the engine stops.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, at: Flow) {
@@ -31,14 +34,15 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, at: Flow)
             () = shared.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        // Out of descriptors or a peer gone already: the next accept tells anew.
         let Ok((stream, remote)) = accepted else {
-            tokio::task::yield_now().await;
+            // Out of descriptors, most likely; accepting again at once would only burn the processor.
+            let _ = tokio::time::timeout(ACCEPT_AGAIN_AFTER, shared.stop.cancelled()).await;
             continue;
         };
         let per_address = *shared.per_address.entry((at.side, remote.ip())).and_modify(|open| *open += 1).or_insert(1);
         let flow = Flow { id: shared.mint(), remote, ..at };
         if per_address > CONNECTIONS_PER_ADDRESS {
+            shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
             leave_address(&shared, &flow);
             continue;
         }
@@ -99,17 +103,24 @@ async fn read(shared: &Arc<Shared>, mut reader: OwnedReadHalf, flow: Flow, gone:
             match frame {
                 Frame::Message(bytes) => {
                     patience = IDLE;
-                    shared.deliver(flow, bytes);
+                    let taken = tokio::select! {
+                        () = gone.cancelled() => return,
+                        taken = shared.to_switch.send(NetEvent::Packet { flow, bytes }) => taken,
+                    };
+                    if taken.is_err() {
+                        return;
+                    }
                 }
                 Frame::KeepAlive => {
                     patience = IDLE;
-                    if let Some(Sink::Stream(queue)) = shared.sinks.get(&flow.id).as_deref() {
-                        let _ = queue.try_send(PONG);
-                    }
+                    shared.queue(&flow, PONG);
                 }
                 Frame::Fault(fault) => {
-                    tracing::debug!(?flow, ?fault, "framing fault, connection closed");
+                    tracing::debug!(?flow, status = fault.status, "framing fault, connection closed");
                     shared.counters.framing_faults.fetch_add(1, Ordering::Relaxed);
+                    if let Some(answer) = fault.response_bytes() {
+                        shared.queue(&flow, answer);
+                    }
                     return;
                 }
             }
@@ -124,18 +135,22 @@ async fn write(mut writer: OwnedWriteHalf, mut waiting: mpsc::Receiver<Bytes>, g
             bytes = waiting.recv() => bytes,
         };
         let Some(bytes) = bytes else { break };
-        if writer.write_all(&bytes).await.is_err() {
+        if !write_whole(&mut writer, &bytes).await {
             gone.cancel();
             return;
         }
     }
     // What was queued before the close still goes out (a last response before drain).
     while let Ok(bytes) = waiting.try_recv() {
-        if writer.write_all(&bytes).await.is_err() {
+        if !write_whole(&mut writer, &bytes).await {
             return;
         }
     }
     let _ = writer.shutdown().await;
+}
+
+async fn write_whole(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> bool {
+    matches!(tokio::time::timeout(WRITE_WITHIN, writer.write_all(bytes)).await, Ok(Ok(())))
 }
 
 async fn close(shared: &Arc<Shared>, flow: &Flow) {
