@@ -194,8 +194,13 @@ impl Leg {
         self.settle(out);
     }
 
-    /// Takes a message the switch matched to this leg.
+    /// Takes a message the switch matched to this leg. Inside a dialog both tags, ours with its check value, and the
+    /// Call-ID are the proof; the source address is none, because phones behind NAT and carriers' clusters change it.
     pub fn on_sip(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        // A leg lives on one side of us: what carriers send never reaches an agent's leg, whatever it names.
+        if self.flow.is_some_and(|own| own.side != arrived.flow.side) {
+            return;
+        }
         let message = &arrived.message;
         match message.method() {
             None => self.on_response(now, rules, message, out),
