@@ -1,7 +1,9 @@
 //! The one task that owns all queues and agents: requests and deadlines in, verdicts to the calls' mailboxes out.
 //!
+//! An input that makes the machine panic costs itself: the task goes on, or every caller would wait for ever.
 //! Deliberately absent: choosing (`acd`).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -50,11 +52,14 @@ pub async fn run(
             },
             () = super::call_task::wait_until(due) => AcdAsk::Input(AcdInput::Deadline),
         };
-        match ask {
+        let acted = catch_unwind(AssertUnwindSafe(|| match ask {
             AcdAsk::Input(input) => acd.handle(clock.now(), input, &mut out),
             AcdAsk::Reconfigure(directory) => acd.reconfigure(clock.now(), *directory, &mut out),
             AcdAsk::Queues(reply) => drop(reply.send(acd.queues_view(clock.now()))),
             AcdAsk::Agents(reply) => drop(reply.send(acd.agents_view())),
+        }));
+        if acted.is_err() {
+            tracing::error!("the queues panicked over one input");
         }
         for effect in out.drain(..) {
             match effect {

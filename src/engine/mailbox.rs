@@ -50,6 +50,11 @@ impl Mailboxes {
         self.boxes.remove(&call);
     }
 
+    /// Closes all: every call ends at once, because the engine stops.
+    pub fn close_all(&self) {
+        self.boxes.clear();
+    }
+
     /// Posts without waiting. `false` when the call is gone, or there was no room and the input was dropped.
     pub fn post(&self, call: CallId, input: CallInput) -> bool {
         let posted = self.offer(call, input);

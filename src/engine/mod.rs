@@ -24,6 +24,7 @@ pub mod journal;
 pub mod mailbox;
 pub mod media;
 pub mod net;
+mod numbers;
 mod start;
 pub mod store;
 pub mod switch_task;
@@ -31,3 +32,6 @@ pub mod views;
 pub mod webhook;
 
 pub use start::{Engine, StartFault, start};
+
+#[cfg(test)]
+mod tests;

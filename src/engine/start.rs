@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,23 +24,24 @@ use super::call_task::World;
 use super::clock::Clock;
 use super::http::{self, Api};
 use super::journal::Journal;
-use super::mailbox::Mailboxes;
+use super::mailbox::{Mailboxes, NotPosted};
 use super::media::library::ClipLibrary;
 use super::media::{MediaConfig, MediaPlane};
 use super::net::{ListenAddress, Net, SWITCH_QUEUE};
+use super::numbers::Numbers;
 use super::store::{Store, StoreFault, StoreNews, StoreSettings};
 use super::switch_task::{SwitchAsk, SwitchTask};
 use super::views::{CallViews, Figures};
 use super::webhook::{EndpointFault, EndpointSettings, Wake, Webhooks};
 use crate::acd::Acd;
 use crate::acd::directory::AcdDirectory;
-use crate::base::flow::Side;
+use crate::base::flow::{Side, Transport};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
 use crate::call::leg::LegRules;
 use crate::call::words::{CallInput, OperatorCommand};
 use crate::plan::model::Plan;
-use crate::plan::settings::{SecretSource, Settings, TicketEndpoint};
+use crate::plan::settings::{Listen, SecretSource, Settings, TicketEndpoint};
 use crate::sip::session_timer::SessionPolicy;
 use crate::sip::token::TokenKey;
 use crate::sip::transaction::timers::SipTimers;
@@ -49,6 +51,8 @@ use crate::switch::{Secrets, Switch};
 const ACD_REQUESTS_PER_CALL: usize = 4;
 /// Questions from calls and people to the switch.
 const SWITCH_ASKS: usize = 16_384;
+/// How long goodbyes may take at the end of a drain.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// What Server and User-Agent say.
 const PRODUCT: &str = concat!("switch12345/", env!("CARGO_PKG_VERSION"));
 
@@ -80,7 +84,7 @@ pub enum StartFault {
     /// A ticket endpoint.
     #[error("ticket endpoint: {0}")]
     Endpoint(#[from] EndpointFault),
-    /// The metrics recorder.
+    /// The operating system gives no random numbers.
     #[error("random numbers are not to be had: {0}")]
     Random(String),
 }
@@ -88,7 +92,7 @@ pub enum StartFault {
 /// The running engine.
 pub struct Engine {
     world: World,
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     webhooks: Webhooks,
     calls: TaskTracker,
     tasks: TaskTracker,
@@ -115,8 +119,10 @@ pub async fn start(plan: Arc<Plan>) -> Result<Engine, StartFault> {
         Arc::new(move || clock.now())
     };
     let wake = Wake::default();
-    let store = open_store(&settings, &data, &now_of, &wake, &mailboxes)?;
+    let numbers = Numbers::new(&clock, &mailboxes);
+    let store = open_store(&settings, &data, &now_of, &wake, (&numbers, &figures))?;
     let journal = Journal::new(Arc::clone(&store), Arc::clone(&mailboxes), Arc::clone(&figures));
+    numbers.know(&store, &journal);
     let media = start_media(&settings, &mailboxes)?;
     let (net, packets) = bind(&settings, &stop).await?;
     let (acd, acd_asked) = mpsc::channel(ACD_REQUESTS_PER_CALL * settings.limits.calls_max.max(256) as usize);
@@ -197,10 +203,10 @@ impl Engine {
     }
 
     /// Takes only emergency calls from now on and waits for the calls to end, at most this long; then asks those that
-    /// are left to end politely. Emergency calls are never asked.
+    /// are left to end politely. Emergency calls are never asked and waited for without a bound: only who stops
+    /// waiting for this (the second signal) ends them.
     pub async fn drain(&self, at_most: Duration) {
         let _ = self.world.switch.send(SwitchAsk::Drain).await;
-        self.calls.close();
         // A closed call's transactions may wait for repetitions, which nobody needs any more.
         if tokio::time::timeout(at_most, self.world.views.emptied()).await.is_ok() {
             return;
@@ -209,12 +215,20 @@ impl Engine {
             let drain = CallInput::Operator(Box::new(OperatorCommand::Drain));
             self.world.mailboxes.post(call, drain);
         }
-        let goodbye = Duration::from_secs(2);
-        let _ = tokio::time::timeout(goodbye, self.world.views.emptied()).await;
+        while tokio::time::timeout(GOODBYE, self.world.views.emptied()).await.is_err() {
+            if !self.world.views.any_emergency() {
+                return;
+            }
+        }
     }
 
-    /// Ends whatever is left: what was journaled is written, what was not delivered stays in the outbox.
+    /// Ends whatever is left: calls with a goodbye nobody waits for, their tickets closed; what was journaled is
+    /// written, what was not delivered stays in the outbox.
     pub async fn stop(self) {
+        let _ = self.world.switch.send(SwitchAsk::Drain).await;
+        self.world.mailboxes.close_all();
+        self.calls.close();
+        let _ = tokio::time::timeout(GOODBYE, self.calls.wait()).await;
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
@@ -229,18 +243,20 @@ fn open_store(
     data: &Path,
     now_of: &Arc<dyn Fn() -> Now + Send + Sync>,
     wake: &Wake,
-    mailboxes: &Arc<Mailboxes>,
+    (numbers, figures): (&Numbers, &Arc<Figures>),
 ) -> Result<Arc<Store>, StartFault> {
-    let (wake, mailboxes) = (wake.clone(), Arc::clone(mailboxes));
+    let (wake, numbers, figures) = (wake.clone(), numbers.clone(), Arc::clone(figures));
     let watch = move |news: StoreNews| match news {
         StoreNews::Committed => wake.wake(),
-        StoreNews::TicketNo { call, ticket_no, .. } => {
-            mailboxes.post(call, CallInput::TicketNo(Arc::from(ticket_no)));
-        }
+        StoreNews::TicketNo { call, ticket, ticket_no } => numbers.given(call, ticket, Arc::from(ticket_no)),
         StoreNews::WriteFailed { failures, full } => {
+            figures.disk_full.store(full, Ordering::Relaxed);
             tracing::error!(failures, full, "the store cannot write; calls go on, nothing counts as stored");
         }
-        StoreNews::WriteRecovered { failures } => tracing::warn!(failures, "the store writes again"),
+        StoreNews::WriteRecovered { failures } => {
+            figures.disk_full.store(false, Ordering::Relaxed);
+            tracing::warn!(failures, "the store writes again");
+        }
         StoreNews::Refused { because } => tracing::error!(because, "the store refused an event"),
         StoreNews::Parked { endpoint } => tracing::error!(endpoint, "a ticket endpoint answered 410 and is parked"),
     };
@@ -279,8 +295,10 @@ fn start_media(settings: &Settings, mailboxes: &Arc<Mailboxes>) -> Result<Arc<Me
     let mailboxes = Arc::clone(mailboxes);
     let plane = MediaPlane::start(&config, clips, move |call, report| {
         // A full mailbox gets the report again later; a call that is gone needs none.
-        let _ = mailboxes.post(call, CallInput::Media(report));
-        Ok(())
+        match mailboxes.offer(call, CallInput::Media(report)) {
+            Err(NotPosted::Full(CallInput::Media(report))) => Err(report),
+            Ok(()) | Err(NotPosted::Gone | NotPosted::Full(_)) => Ok(()),
+        }
     });
     plane.map(Arc::new).map_err(StartFault::Media)
 }
@@ -289,13 +307,9 @@ async fn bind(
     settings: &Settings,
     stop: &CancellationToken,
 ) -> Result<(Net, mpsc::Receiver<super::net::NetEvent>), StartFault> {
-    let side = |side: Side, listens: &[crate::plan::settings::Listen]| {
-        let of = move |listen: &crate::plan::settings::Listen| ListenAddress {
-            side,
-            transport: listen.transport,
-            address: listen.addr,
-        };
-        listens.iter().map(of).collect::<Vec<_>>()
+    let side = |side: Side, listens: &[Listen]| {
+        let of = move |listen: &Listen| ListenAddress { side, transport: listen.transport, address: listen.addr };
+        listens.iter().filter(|listen| is_served(listen)).map(of).collect::<Vec<_>>()
     };
     let mut wanted = side(Side::Trunk, &settings.sip.trunk_listen);
     wanted.extend(side(Side::Agent, &settings.sip.agent_listen));
@@ -304,6 +318,16 @@ async fn bind(
         StartFault::Listen { address: format!("{}:{}", at.transport.param_name(), at.address), source }
     })?;
     Ok((net, packets))
+}
+
+/// Whether this build serves a listener; one it cannot serve is left out loudly, the others still stand.
+fn is_served(listen: &Listen) -> bool {
+    let served = matches!(listen.transport, Transport::Udp | Transport::Tcp);
+    if !served {
+        let (transport, address) = (listen.transport.param_name(), listen.addr);
+        tracing::warn!(transport, %address, "THIS LISTENER IS NOT OPEN: the build serves udp and tcp only");
+    }
+    served
 }
 
 /// Resolves the host names of trunks once, beside everything else; a literal address needs none.

@@ -1,10 +1,13 @@
 //! The one task every packet passes: it owns the switch, begins call tasks, and answers their questions.
 //!
-//! Packets go before questions only as far as the two queues share its turns fairly; nothing here waits for a call.
+//! Packets come in batches, questions one by one, each in the order they came; nothing here waits for a call. A packet
+//! that makes the machine panic costs itself: the task goes on, or nobody could call any more.
 //! Deliberately absent: deciding whose packet it is (`switch`).
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -18,11 +21,13 @@ use crate::acd::words::LineState;
 use crate::base::flow::{Flow, Side, Transport};
 use crate::base::id::{AgentId, CallId, LookupId};
 use crate::call::words::{CallInput, LegExchange, Query};
-use crate::call::{Call, Origin};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
 use crate::switch::Switch;
 use crate::switch::words::{Counted, NewCall, Paths, SwitchEffect};
+
+/// Packets taken from the queue at once; waking the task costs more than handling a packet.
+const BATCH: usize = 64;
 
 /// What the switch task is asked.
 #[derive(Debug)]
@@ -51,8 +56,6 @@ pub enum SwitchAsk {
     CallOver {
         /// Which.
         call: CallId,
-        /// Whether it ended by itself; otherwise its task panicked.
-        whole: bool,
     },
     /// A leg moves between calls.
     Exchange {
@@ -126,17 +129,32 @@ impl SwitchTask {
         stop: CancellationToken,
     ) {
         let mut out = Vec::new();
+        let mut batch = Vec::with_capacity(BATCH);
         loop {
             let due = self.switch.deadline().map(|at| self.world.clock.instant(at));
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(event) = packets.recv() => self.on_packet(event, &mut out),
-                Some(ask) = asked.recv() => self.on_ask(ask, &mut out),
-                () = call_task::wait_until(due) => self.switch.on_deadline(self.world.clock.now(), &mut out),
+                1.. = packets.recv_many(&mut batch, BATCH) => {}
+                Some(ask) = asked.recv() => self.survive(&mut out, |task, out| task.on_ask(ask, out)),
+                () = call_task::wait_until(due) => {
+                    self.survive(&mut out, |task, out| task.switch.on_deadline(task.world.clock.now(), out));
+                }
             }
-            for effect in out.drain(..) {
-                self.carry_out(effect);
+            self.switch.set_journal_full(self.world.journal.is_full());
+            for event in batch.drain(..) {
+                self.survive(&mut out, |task, out| task.on_packet(event, out));
             }
+        }
+    }
+
+    /// Lets the machine act and carries out what it wants; a panic in it is told and survived.
+    fn survive(&mut self, out: &mut Vec<SwitchEffect>, act: impl FnOnce(&mut Self, &mut Vec<SwitchEffect>)) {
+        if catch_unwind(AssertUnwindSafe(|| act(self, out))).is_err() {
+            self.world.figures.panicked.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("the switch panicked over one input");
+        }
+        for effect in out.drain(..) {
+            self.carry_out(effect);
         }
     }
 
@@ -160,7 +178,7 @@ impl SwitchTask {
                 self.switch.call_closed(call);
                 self.world.journal.close(call);
             }
-            SwitchAsk::CallOver { call, .. } => {
+            SwitchAsk::CallOver { call } => {
                 self.switch.call_over(call);
                 self.world.journal.close(call);
             }
@@ -199,12 +217,7 @@ impl SwitchTask {
         }
         let mailbox = self.world.mailboxes.open(call);
         let pinned = Pinned { plan: Arc::clone(self.switch.plan()), emergency: new.emergency };
-        let mut born = Vec::new();
-        let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(new.facts) };
-        let newest = self.world.newest.load_full();
-        let terms = self.world.terms(&pinned.plan, &newest);
-        let call = Call::new(self.world.clock.now(), terms, new.identity, origin, &mut born);
-        self.calls.spawn(call_task::run(self.world.clone(), pinned, call, mailbox, born));
+        self.calls.spawn(call_task::run(self.world.clone(), pinned, new, mailbox));
     }
 
     fn view(&self) -> SwitchView {

@@ -4,7 +4,7 @@
 //! configuration only (hotline, queue, trunk), never a caller's number or an id. Deliberately absent: history (the
 //! store), formulas over time (`event::stats`).
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use dashmap::DashMap;
 use serde::Serialize;
@@ -59,6 +59,8 @@ pub struct CallView {
     pub since: String,
     /// `announcing`, `queueing`, `dialling`, `talking`, `ending`.
     pub phase: &'static str,
+    /// Whether it is an emergency on the line, which we never end.
+    pub emergency: bool,
     /// Its legs.
     pub legs: Vec<LegView>,
 }
@@ -123,6 +125,12 @@ impl CallViews {
         all
     }
 
+    /// Whether an emergency is on some line.
+    #[must_use]
+    pub fn any_emergency(&self) -> bool {
+        self.calls.iter().any(|entry| entry.emergency)
+    }
+
     /// The live call of an agent.
     #[must_use]
     pub fn of_agent(&self, agent: &AgentId) -> Option<CallId> {
@@ -148,6 +156,7 @@ impl CallView {
             caller: Masked(&origins.caller.number.normal).to_string(),
             since: origins.invited.wall.to_string(),
             phase: phase(control.phase()),
+            emergency: control.is_guarded(),
             legs: control.legs().iter().filter(|leg| leg.is_alive()).map(LegView::of).collect(),
         }
     }
@@ -179,7 +188,7 @@ const fn phase(phase: &Phase) -> &'static str {
 /// Counters that are no telephony.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// Call tasks that panicked.
+    /// Panics in calls and in the switch.
     pub panicked: AtomicU64,
     /// Requests the queues' channel refused.
     pub acd_full: AtomicU64,
@@ -187,6 +196,8 @@ pub struct Figures {
     pub switch_full: AtomicU64,
     /// Events that could not be journaled.
     pub unjournaled: AtomicU64,
+    /// Whether the disk (or its bound) is full.
+    pub disk_full: AtomicBool,
 }
 
 impl Figures {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::health::switch_view;
-use super::{Api, Refusal};
+use super::{Api, Asked, Refusal};
 use crate::acd::view::{AgentView, QueueView};
 use crate::acd::words::{AcdInput, DeskCommand, DeskState};
 use crate::base::id::AgentId;
@@ -71,7 +71,7 @@ pub(super) async fn trunks(State(api): State<Api>) -> Result<Json<Vec<TrunkView>
 pub(super) async fn choose(
     State(api): State<Api>,
     Path(agent): Path<String>,
-    Json(asked): Json<Choose>,
+    Asked(asked): Asked<Choose>,
 ) -> Result<StatusCode, Refusal> {
     let state = match asked.state {
         Chosen::Ready => DeskState::Ready,
@@ -87,7 +87,7 @@ pub(super) async fn choose(
 pub(super) async fn wrap_up(
     State(api): State<Api>,
     Path(agent): Path<String>,
-    Json(asked): Json<WrapUp>,
+    Asked(asked): Asked<WrapUp>,
 ) -> Result<StatusCode, Refusal> {
     let command = match asked.act {
         Act::End => DeskCommand::EndWrapUp,

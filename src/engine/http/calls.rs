@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::{Api, Refusal};
+use super::{Api, Asked, Refusal};
 use crate::base::id::{AgentId, CallId, LegId, QueueName, TrunkName};
 use crate::call::words::{CallInput, Destination, OperatorCommand};
 use crate::engine::views::CallView;
@@ -71,7 +72,7 @@ pub(super) async fn one(State(api): State<Api>, Path(call): Path<String>) -> Res
 pub(super) async fn three_way(
     State(api): State<Api>,
     Path(call): Path<String>,
-    Json(asked): Json<ThreeWay>,
+    Asked(asked): Asked<ThreeWay>,
 ) -> Result<StatusCode, Refusal> {
     let to = match asked.to {
         Whom::Agent(agent) => Destination::Agent(AgentId::new(agent)),
@@ -87,7 +88,7 @@ pub(super) async fn three_way(
 pub(super) async fn emergency(
     State(api): State<Api>,
     Path(call): Path<String>,
-    Json(asked): Json<Emergency>,
+    Asked(asked): Asked<Emergency>,
 ) -> Result<StatusCode, Refusal> {
     let line = dialable(&asked.line)?;
     command(&api, &call, "emergency", OperatorCommand::Emergency { line, by: asked.by.map(AgentId::new) })
@@ -96,16 +97,16 @@ pub(super) async fn emergency(
 pub(super) async fn hang_up(
     State(api): State<Api>,
     Path(call): Path<String>,
-    asked: Option<Json<HangUp>>,
+    asked: Result<Option<Json<HangUp>>, JsonRejection>,
 ) -> Result<StatusCode, Refusal> {
-    let leg = asked.and_then(|Json(asked)| asked.leg).map(LegId);
+    let leg = asked?.and_then(|Json(asked)| asked.leg).map(LegId);
     command(&api, &call, "hang-up", OperatorCommand::HangUp { leg, reason: EndReason::Normal })
 }
 
 pub(super) async fn classify(
     State(api): State<Api>,
     Path(call): Path<String>,
-    Json(asked): Json<Classify>,
+    Asked(asked): Asked<Classify>,
 ) -> Result<StatusCode, Refusal> {
     let classification = Box::new(asked.classification);
     command(&api, &call, "classify", OperatorCommand::Classify { by: asked.by.map(AgentId::new), classification })
@@ -114,7 +115,7 @@ pub(super) async fn classify(
 pub(super) async fn malicious(
     State(api): State<Api>,
     Path(call): Path<String>,
-    Json(asked): Json<Malicious>,
+    Asked(asked): Asked<Malicious>,
 ) -> Result<StatusCode, Refusal> {
     let (by, reason) = (asked.by.map(AgentId::new), Arc::from(asked.reason));
     command(&api, &call, "malicious", OperatorCommand::Malicious { by, reason })

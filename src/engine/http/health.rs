@@ -36,7 +36,9 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     total("switch12345_packets_dropped_out_total", counters.dropped_out.load(Ordering::Relaxed));
     total("switch12345_mailbox_dropped_total", world.mailboxes.dropped());
     total("switch12345_events_unjournaled_total", world.figures.unjournaled.load(Ordering::Relaxed));
-    total("switch12345_calls_panicked_total", world.figures.panicked.load(Ordering::Relaxed));
+    total("switch12345_connections_turned_away_total", counters.turned_away.load(Ordering::Relaxed));
+    total("switch12345_framing_faults_total", counters.framing_faults.load(Ordering::Relaxed));
+    total("switch12345_panics_total", world.figures.panicked.load(Ordering::Relaxed));
     for (worker, status) in world.media.status().into_iter().enumerate() {
         let worker = worker.to_string();
         metrics::gauge!("switch12345_media_legs", "worker" => worker.clone()).set(status.legs as f64);
@@ -69,6 +71,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Value>, Refusa
         })).collect::<Vec<_>>(),
         "tickets": delivery.collect::<Vec<_>>(),
         "names_held": switch.names,
+        "panics": api.world.figures.panicked.load(Ordering::Relaxed),
     })))
 }
 

@@ -11,13 +11,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -76,9 +79,57 @@ impl Refusal {
     }
 }
 
+impl From<JsonRejection> for Refusal {
+    fn from(fault: JsonRejection) -> Self {
+        Self(fault.status(), fault.body_text())
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(fault: QueryRejection) -> Self {
+        Self(fault.status(), fault.body_text())
+    }
+}
+
+/// A JSON body; what is wrong with one is told in JSON too.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let Json(asked) = Json::from_request(request, state).await?;
+        Ok(Self(asked))
+    }
+}
+
+/// What stands behind the `?` of a path.
+pub(super) struct Given<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Given<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let Query(given) = Query::from_request_parts(parts, state).await?;
+        Ok(Self(given))
+    }
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}
+
+async fn no_such_path() -> Refusal {
+    Refusal::not_found("path")
+}
+
+async fn no_such_method() -> Refusal {
+    Refusal(StatusCode::METHOD_NOT_ALLOWED, "the path knows other methods only".into())
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, axum::Json(serde_json::json!({ "error": self.1 }))).into_response()
+        (self.0, Json(serde_json::json!({ "error": self.1 }))).into_response()
     }
 }
 
@@ -113,12 +164,16 @@ fn router(api: Api) -> Router {
         .route("/endpoints", get(tickets::endpoints))
         .route("/endpoints/{name}/park", post(tickets::park))
         .route("/endpoints/{name}/enable", post(tickets::enable))
+        .method_not_allowed_fallback(no_such_method)
         .route_layer(middleware::from_fn_with_state(api.clone(), guard));
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi))
         .nest("/api/v1", guarded)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(api)
 }
@@ -133,6 +188,6 @@ async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response
         return next.run(request).await;
     }
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (StatusCode::UNAUTHORIZED, challenge, axum::Json(serde_json::json!({ "error": "a bearer token is needed" })))
+    (StatusCode::UNAUTHORIZED, challenge, Json(serde_json::json!({ "error": "a bearer token is needed" })))
         .into_response()
 }

@@ -1,13 +1,13 @@
 //! Tickets and their delivery: listed (numbers masked), shown whole (audited), redriven, endpoints parked.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Api, Refusal};
+use super::{Api, Asked, Given, Refusal};
 use crate::base::id::{TenantName, TicketId};
 use crate::base::secret::Masked;
 use crate::engine::store::{Redrive, Store, StoreFault, TicketFilter, TicketRow};
@@ -32,7 +32,7 @@ pub(super) struct WhichDead {
     endpoint: Option<String>,
 }
 
-pub(super) async fn list(State(api): State<Api>, Query(page): Query<Page>) -> Result<Json<Value>, Refusal> {
+pub(super) async fn list(State(api): State<Api>, Given(page): Given<Page>) -> Result<Json<Value>, Refusal> {
     let filter = TicketFilter {
         tenant: page.tenant.map(TenantName::new),
         dialled: page.dialled,
@@ -71,7 +71,7 @@ pub(super) async fn dead(State(api): State<Api>) -> Result<Json<Value>, Refusal>
     Ok(Json(found.iter().map(delivery).collect()))
 }
 
-pub(super) async fn redrive(State(api): State<Api>, Json(which): Json<WhichDead>) -> Result<Json<Value>, Refusal> {
+pub(super) async fn redrive(State(api): State<Api>, Asked(which): Asked<WhichDead>) -> Result<Json<Value>, Refusal> {
     let chosen = match (which.ticket_id, which.endpoint) {
         (Some(ticket), None) => Redrive::Ticket(read(&ticket)?),
         (None, Some(endpoint)) => Redrive::Endpoint(endpoint),

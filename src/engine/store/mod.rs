@@ -254,6 +254,12 @@ impl Store {
         self.shared.queue.len()
     }
 
+    /// Whether half the queue is taken: the disk does not keep up, and no more calls should begin.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.shared.queue.len() > self.shared.queue.capacity() / 2
+    }
+
     /// The last moment the process before this one is known to have lived.
     #[must_use]
     pub const fn alive_at(&self) -> Timestamp {
