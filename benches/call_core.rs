@@ -184,12 +184,12 @@ impl Story {
             }
             (_, "BYE") => said.push(answer(&text, "200 OK", "", false)),
             (Side::Agent, "ACK") => self.talks = true,
-            (Side::Trunk, "SIP/2.0") if text.starts_with("SIP/2.0 200") && header(&text, "CSeq") == "1 INVITE" => {
-                if self.to.is_none() {
-                    let to = header(&text, "To").to_owned();
-                    said.push(self.request("ACK", 1, &to, ""));
-                    self.to = Some(to);
-                }
+            (Side::Trunk, "SIP/2.0")
+                if self.to.is_none() && text.starts_with("SIP/2.0 200") && header(&text, "CSeq") == "1 INVITE" =>
+            {
+                let to = header(&text, "To").to_owned();
+                said.push(self.request("ACK", 1, &to, ""));
+                self.to = Some(to);
             }
             _ => {}
         }
