@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::demo::agent::Agent;
 use crate::demo::carrier::{Carrier, DeadEnd};
@@ -96,17 +97,20 @@ struct World {
 }
 
 impl World {
-    /// A citizen's calls with the tickets between the messages.
-    fn ladder_of(&self, caller: &str) -> Vec<Row> {
-        let remarks: Vec<_> = self
+    /// A citizen's calls with the tickets and the notes of the scenario between the messages.
+    fn ladder_of(&self, caller: &str, notes: &[Note]) -> Vec<Row> {
+        let tickets = self
             .receiver
             .of(caller)
             .into_iter()
-            .map(|event| (event.at, format!("[ticket] #{} {} {}", event.seq, event.kind, event.change)))
-            .collect();
+            .map(|event| (event.at, format!("[ticket] #{} {} {}", event.seq, event.kind, event.change)));
+        let remarks: Vec<Note> = tickets.chain(notes.iter().cloned()).collect();
         rows(&self.recorder.of(caller), &remarks)
     }
 }
+
+/// Something a scenario noted, and when.
+type Note = (Instant, String);
 
 /// The far ends of the trunks, open before the engine that must know where they are.
 struct FarEnds {

@@ -19,11 +19,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::demo::World;
 use crate::demo::peer::PeerFault;
 use crate::demo::peer::dialog::Call;
 use crate::demo::peer::ua::{Dialling, Incoming};
 use crate::demo::report::{CallReport, Hearing, masked};
+use crate::demo::{Note, World};
 
 /// The sub-centre's, the emergency desk's and the department's tones.
 const SUB_CENTRE_HZ: f64 = 1200.0;
@@ -249,6 +249,8 @@ struct Stage {
     report: CallReport,
     /// Ticket ids the other parties were told.
     told: Vec<String>,
+    /// What people did, for the ladder.
+    notes: Vec<Note>,
     began: Instant,
 }
 
@@ -265,7 +267,7 @@ impl Stage {
             caller: masked(script.caller),
             ..CallReport::default()
         };
-        Self { world, script, incoming, report, told: Vec::new(), began: Instant::now() }
+        Self { world, script, incoming, report, told: Vec::new(), notes: Vec::new(), began: Instant::now() }
     }
 
     async fn play(mut self) -> Self {
@@ -288,7 +290,7 @@ impl Stage {
 
     fn show(&self) {
         let mut shown = self.report.clone();
-        shown.ladder = self.world.ladder_of(self.script.caller);
+        shown.ladder = self.world.ladder_of(self.script.caller, &self.notes);
         self.world.screen.call(&shown);
     }
 
@@ -311,10 +313,19 @@ impl Stage {
         for told in std::mem::take(&mut self.told) {
             self.report.expect("the ticket id a party was told", Some(told), ticket_id.clone());
         }
-        self.report.ladder = self.world.ladder_of(caller);
+        self.report.ladder = self.world.ladder_of(caller, &self.notes);
         self.report.ok = self.report.faults.is_empty();
         self.world.screen.closed(&self.report);
         (caller, self.report)
+    }
+
+    fn note(&mut self, what: impl Into<String>) {
+        self.notes.push((Instant::now(), what.into()));
+    }
+
+    async fn key(&mut self, agent: &Call, digits: &str) -> Result<(), PeerFault> {
+        self.note(format!("座席按 {digits}"));
+        agent.stream().key(digits).await
     }
 
     async fn dial(&self) -> Result<Dialling, PeerFault> {
@@ -345,6 +356,8 @@ impl Stage {
         }
         self.report.expect("the display name holds the caller's number", incoming.display().contains(caller), true);
         self.told.extend(header("X-Ticket-Id"));
+        let shown = incoming.display().replace(caller, &masked(caller));
+        self.note(format!("座席话机显示: {shown}; X-Merge-Mode: {}", merge_mode.as_deref().unwrap_or("-")));
         let agent = incoming.number().to_owned();
         if !skilled.is_empty() && !skilled.contains(&agent.as_str()) {
             self.report.fault(format!("agent {agent} was rung, who lacks the skill; wanted {}", skilled.join(", ")));
@@ -400,6 +413,8 @@ impl Stage {
             }
             self.report.audio.push(Hearing { who, wanted_hz, heard: heard.is_ok() });
         }
+        let names: Vec<&str> = members.iter().map(|(who, _)| who.as_str()).collect();
+        self.note(format!("通话声音已核对: {}", names.join(" + ")));
     }
 
     /// One hangs up, all others must be told.
@@ -466,7 +481,7 @@ impl Stage {
 
     async fn hand_over(&mut self) -> Result<(), PeerFault> {
         let (caller, agent) = self.talk().await?;
-        agent.1.stream().key("*20").await?;
+        self.key(&agent.1, "*20").await?;
         let desk = self.desk_answers().await?;
         self.hear_each_other(&[&caller, &agent, &desk]).await;
         self.leave_and_end(&caller, &agent, &desk).await
@@ -474,7 +489,7 @@ impl Stage {
 
     async fn three_way(&mut self) -> Result<(), PeerFault> {
         let (caller, agent) = self.talk().await?;
-        agent.1.stream().key(&format!("*31{DEPARTMENT}#")).await?;
+        self.key(&agent.1, &format!("*31{DEPARTMENT}#")).await?;
         let mut department = self.trunk_answers(CITIZENS, DEPARTMENT, DEPARTMENT_HZ).await?;
         department.0 = "部门".to_owned();
         self.hear_each_other(&[&caller, &agent, &department]).await;
@@ -483,6 +498,7 @@ impl Stage {
 
     /// The agent leaves, the two others talk on, then the caller hangs up.
     async fn leave_and_end(&mut self, caller: &Member, agent: &Member, third: &Member) -> Result<(), PeerFault> {
+        self.note("座席退出");
         agent.1.hang_up().await?;
         self.hear_each_other(&[caller, third]).await;
         if caller.1.is_over() || third.1.is_over() {
