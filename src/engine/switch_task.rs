@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -200,7 +201,8 @@ impl SwitchTask {
                 self.world.mailboxes.post(call, input);
             }
             SwitchEffect::Acd(input) => {
-                if self.world.acd.try_send(AcdAsk::Input(input)).is_err() {
+                // Closed: the engine is stopping, and nobody is offered anything any more.
+                if let Err(TrySendError::Full(_)) = self.world.acd.try_send(AcdAsk::Input(input)) {
                     tracing::error!("the queues' channel is full");
                 }
             }
