@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::demo::agent::Agent;
@@ -205,7 +206,7 @@ pub async fn run(options: DemoOptions) -> Result<Summary, DemoFault> {
     let reports = tokio::select! {
         reports = story::tell(&world) => reports,
         // Whatever was begun is ended in order, and nothing is left behind.
-        _ = tokio::signal::ctrl_c() => Vec::new(),
+        () = interrupted() => Vec::new(),
     };
     for agent in agents {
         let _ = agent.sign_out().await;
@@ -224,8 +225,7 @@ pub async fn run(options: DemoOptions) -> Result<Summary, DemoFault> {
             engine.http(),
             engine.token_file().display()
         ));
-        // Without signals there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
+        interrupted().await;
     }
     if reports.len() < story::CALLS {
         // Interrupted: those who talk are told goodbye.
@@ -234,6 +234,17 @@ pub async fn run(options: DemoOptions) -> Result<Summary, DemoFault> {
     engine.stop().await;
     drop(directory);
     Ok(summary)
+}
+
+/// Ends with Ctrl-C or SIGTERM; never where signals cannot be heard.
+async fn interrupted() {
+    let (Ok(mut pressed), Ok(mut told)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = pressed.recv() => {}
+        _ = told.recv() => {}
+    }
 }
 
 fn opening(engine: &Engine, receiver: &Receiver, agents: &[Agent]) -> Vec<String> {
