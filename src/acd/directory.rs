@@ -12,6 +12,9 @@ use crate::base::id::{AgentId, QueueId, SkillName, TenantName};
 use crate::plan::model::{self, Plan};
 use crate::plan::settings;
 
+/// Most phones that ring for one caller in a queue that rings all.
+const RING_ALL: u16 = 10;
+
 /// All queues and agents, of all places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcdDirectory {
@@ -86,6 +89,7 @@ impl QueueRule {
                 model::Strategy::LongestIdle => Strategy::LongestIdle,
                 model::Strategy::BestSkill => Strategy::BestSkill,
                 model::Strategy::Ordered => Strategy::Ordered,
+                model::Strategy::RingAll => Strategy::RingAll { cap: RING_ALL },
             },
         }
     }

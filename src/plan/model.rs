@@ -246,6 +246,8 @@ pub enum Strategy {
     BestSkill,
     /// In a fixed order of agent id.
     Ordered,
+    /// Several at once, the longest idle first; the first who answers has the call.
+    RingAll,
 }
 
 /// When an agent may end the greeting.

@@ -72,8 +72,12 @@ pub(super) const HOURS: &Words<When> = &[
     ("非工作时间", When::OffHours),
 ];
 
-pub(super) const STRATEGIES: &Words<Strategy> =
-    &[("longest_idle", Strategy::LongestIdle), ("best_skill", Strategy::BestSkill), ("ordered", Strategy::Ordered)];
+pub(super) const STRATEGIES: &Words<Strategy> = &[
+    ("longest_idle", Strategy::LongestIdle),
+    ("best_skill", Strategy::BestSkill),
+    ("ordered", Strategy::Ordered),
+    ("ring_all", Strategy::RingAll),
+];
 
 pub(super) const DIGESTS: &Words<DigestHash> = &[("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256)];
 
