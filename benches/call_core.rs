@@ -293,7 +293,9 @@ impl Engine {
         };
         let route = self.plan.route(&facts, self.now.wall, &mut ());
         let sip_call_id = String::from_utf8_lossy(invite.message.call_id()).as_ref().into();
-        let facts = Box::new(Inbound { trunk, route, sip_call_id, diverted_from: Vec::new(), max_forwards: 70 });
+        let display = Bytes::new();
+        let facts =
+            Box::new(Inbound { trunk, route, sip_call_id, diverted_from: Vec::new(), max_forwards: 70, display });
         let identity = Identity { call: story.id, ticket: TicketId(story.id.0), seed: self.calls, advertised: None };
         self.calls += 1;
         let terms = Terms { plans: Plans { pinned: &self.plan, newest: &self.plan }, legs: &self.rules, key: self.key };

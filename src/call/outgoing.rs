@@ -1,8 +1,9 @@
 //! What an outgoing INVITE shows and carries (`contract.md` §4).
 //!
 //! Toward an agent: hotline and caller as display name, our ids, the hotline's facts. Toward a trunk: the citizen's
-//! number where the trunk is trusted, the number dialled, the ticket. An emergency desk gets the number always, over
-//! any wish for privacy (RFC 6442 tradition; `features.md` D6). Deliberately absent: header syntax beyond single values.
+//! number and name (octets as they came) where the trunk is trusted, the number dialled, the ticket. An emergency desk
+//! gets the number always, over any wish for privacy (RFC 6442 tradition; `features.md` D6). Deliberately absent: header
+//! syntax beyond single values.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -34,7 +35,11 @@ impl Control {
             if agent { self.agent_headers(cx, target) } else { self.trunk_headers(target, shown.then_some(number)) };
         Outgoing {
             target: target.clone(),
-            display: if agent { self.display(cx, number) } else { Arc::from("") },
+            display: match (agent, shown) {
+                (true, _) => self.display(cx, number),
+                (false, true) => self.origins.display.clone(),
+                (false, false) => Bytes::new(),
+            },
             from_user: Arc::from(from_user),
             headers,
             ring: ring.ring,
@@ -43,13 +48,13 @@ impl Control {
         }
     }
 
-    fn display(&self, cx: &Cx<'_>, number: &str) -> Arc<str> {
+    fn display(&self, cx: &Cx<'_>, number: &str) -> Bytes {
         let title = match &self.origins.hotline {
             Some(hotline) => hotline.spoken_name.clone(),
             None => self.tenant(cx.plans.pinned).map(|tenant| tenant.line_name.clone()).unwrap_or_default(),
         };
         let caller = if number.is_empty() { "号码隐藏" } else { number };
-        Arc::from(format!("{title} {caller}").trim())
+        Bytes::copy_from_slice(format!("{title} {caller}").trim().as_bytes())
     }
 
     fn agent_headers(&self, cx: &Cx<'_>, target: &Target) -> Vec<(Box<str>, Bytes)> {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::acd::words::LineCause;
@@ -44,6 +45,8 @@ pub struct Inbound {
     pub diverted_from: Vec<Arc<str>>,
     /// Its Max-Forwards.
     pub max_forwards: u8,
+    /// The caller's display name, octets as they came; empty for none.
+    pub display: Bytes,
 }
 
 /// What stays known of a call's beginning.
@@ -61,6 +64,8 @@ pub struct Origins {
     pub hotline: Option<Arc<Hotline>>,
     /// Who calls.
     pub caller: Caller,
+    /// The caller's display name, octets as they came; empty for none.
+    pub display: Bytes,
     /// Max-Forwards of the INVITE.
     pub max_forwards: u8,
     /// Whether a caller who must wait is answered at once.
@@ -84,6 +89,7 @@ impl Control {
                 number: Arc::from(route.number.as_str()),
                 hotline: route.hotline.clone(),
                 caller: route.caller.clone(),
+                display: inbound.display.clone(),
                 max_forwards: inbound.max_forwards,
                 answer_first: trunk.is_none_or(|trunk| trunk.answer_before_queue),
                 early_max: trunk.map_or(EARLY_EVERY, |trunk| trunk.early_media_max),

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::desk::Proof;
 use super::words::{Counted, NewCall, SwitchEffect};
 use super::{Switch, admission};
@@ -87,6 +89,7 @@ impl Switch {
             sip_call_id: Arc::from(String::from_utf8_lossy(arrived.message.call_id())),
             diverted_from: numbers.diverted.iter().rev().map(|number| Arc::from(number.as_str())).collect(),
             max_forwards: arrived.message.max_forwards().unwrap_or(MAX_FORWARDS),
+            display: Bytes::copy_from_slice(&arrived.message.from().display_plain()),
             route,
         };
         let identity = Identity { call, ticket, seed, advertised: None };

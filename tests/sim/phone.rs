@@ -127,7 +127,7 @@ impl Phone {
                 trunk: None,
                 trusted: true,
             },
-            display: "".into(),
+            display: Bytes::new(),
             from_user: from.into(),
             headers: Vec::new(),
             ring: Duration::from_secs(3_600),

@@ -395,6 +395,7 @@ impl World {
             sip_call_id: String::from_utf8_lossy(invite.message.call_id()).as_ref().into(),
             diverted_from: Vec::new(),
             max_forwards: 70,
+            display: Bytes::copy_from_slice(&invite.message.from().display_plain()),
         };
         let identity = Identity { call: self.id, ticket: TicketId(self.id.0), seed: 1, advertised: None };
         let plan = Arc::clone(&self.plan);

@@ -97,7 +97,7 @@ impl Leg {
         let branch = self.minter.branch();
         let tag = self.minter.tag();
         let call_id = self.minter.sip_call_id();
-        let display = (!wanted.display.is_empty()).then(|| wanted.display.as_bytes());
+        let display = (!wanted.display.is_empty()).then_some(wanted.display.as_ref());
         let own = format!("sip:{}@{}", wanted.from_user, flow.local);
         let from = NameAddr::compose(display, own.as_bytes(), &[("tag", Some(tag.as_bytes()))]);
         let to = NameAddr::compose(None, wanted.target.to.as_bytes(), &[]);

@@ -59,7 +59,7 @@ fn outgoing() -> Outgoing {
             trunk: None,
             trusted: false,
         },
-        display: "12369 环保".into(),
+        display: Bytes::from_static("12369 环保".as_bytes()),
         from_user: "13800001234".into(),
         headers: vec![("X-Hotline".into(), Bytes::from_static(b"12369"))],
         ring: Duration::from_secs(20),

@@ -29,8 +29,8 @@ use crate::rtp::command::{Codec, LocalMedia, RemoteMedia};
 pub struct Outgoing {
     /// Where to.
     pub target: Target,
-    /// Display name of From, UTF-8; empty for none.
-    pub display: Arc<str>,
+    /// Display name of From, unquoted: UTF-8 toward agents, the caller's own octets toward trunks; empty for none.
+    pub display: Bytes,
     /// User part of From (the citizen's number, or 12345).
     pub from_user: Arc<str>,
     /// More header fields: names and values as they go on the wire (`X-Call-Id`, `P-Asserted-Identity`, …).

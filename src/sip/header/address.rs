@@ -80,10 +80,16 @@ impl NameAddr {
         self.display.slice(&self.raw)
     }
 
+    /// The display name's octets with the quotes undone: GBK stays GBK.
+    #[must_use]
+    pub fn display_plain(&self) -> Cow<'_, [u8]> {
+        text::unquote(self.display())
+    }
+
     /// The display name as text: quotes undone, UTF-8 or else GB18030.
     #[must_use]
     pub fn display_text(&self) -> Option<String> {
-        let plain: Cow<'_, [u8]> = text::unquote(self.display());
+        let plain = self.display_plain();
         (!plain.is_empty()).then(|| text::decode(&plain).into_owned())
     }
 

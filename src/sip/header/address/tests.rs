@@ -100,3 +100,12 @@ fn debug_shows_neither_name_nor_number() {
     let shown = format!("{:?}", addr("\"王某\" <sip:13800001234@h>;tag=1".as_bytes()));
     assert_eq!(shown, "<sip:138****1234@h>;tag=1");
 }
+
+#[test]
+fn a_gbk_name_goes_through_octet_by_octet() {
+    let written: &[u8] = b"\"\xd5\xc5\xc8\xfd\" <sip:13800000001@c>;tag=1";
+    let came = addr(written);
+    assert_eq!(&*came.display_plain(), b"\xd5\xc5\xc8\xfd");
+    let sent = NameAddr::compose(Some(&came.display_plain()), b"sip:13800000001@c", &[("tag", Some(b"1"))]);
+    assert_eq!(sent.bytes(), written);
+}
