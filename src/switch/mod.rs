@@ -268,6 +268,18 @@ impl Switch {
         }
     }
 
+    /// Answers 415 to an INVITE whose body is no session description: taken for one without an offer, its peer would
+    /// wait for the answer to what it wrote (RFC 3261 §8.2.3).
+    fn readable(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
+        let message = &arrived.message;
+        let foreign = message.content_type().is_some() && !message.is_content("application/sdp");
+        if foreign && !message.body_bytes().is_empty() {
+            self.refuse(arrived, 415, None, &[(Name::Accept, "application/sdp")], out);
+            return false;
+        }
+        true
+    }
+
     /// A final answer that keeps no state: a repeated request draws it again.
     fn refuse(
         &self,

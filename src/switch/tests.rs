@@ -152,6 +152,12 @@ fn request(method: &str, user: &str, named: &str, lines: &str) -> String {
     )
 }
 
+/// An INVITE with a body that describes no session.
+fn hello(user: &str) -> String {
+    request("INVITE", user, "hello", "Content-Type: text/plain\r\n")
+        .replace("Content-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\nhello")
+}
+
 struct Bench {
     switch: Switch,
     key: TokenKey,
@@ -381,6 +387,9 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     bench.bytes(carrier(), request("INVITE", "12345", "b", "Require: 100rel, timer\r\n"));
     assert_eq!(bench.statuses(), [420]);
     assert_eq!(bench.sent()[0].header(Name::Unsupported), Some(&b"100rel"[..]));
+    bench.bytes(carrier(), hello("12345"));
+    assert_eq!(bench.statuses(), [415]);
+    assert_eq!(bench.sent()[0].header(Name::Accept), Some(&b"application/sdp"[..]));
     for (method, status) in [("SUBSCRIBE", 405), ("MESSAGE", 405), ("BYE", 481), ("FROBNICATE", 501), ("OPTIONS", 200)]
     {
         bench.bytes(carrier(), request(method, "12345", method, ""));
@@ -404,6 +413,8 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
 fn an_emergency_call_is_taken_whatever_it_requires() {
     let mut bench = Bench::new(&[]);
     bench.bytes(carrier(), request("INVITE", "119", "a", "Require: 100rel\r\n"));
+    assert!(bench.begun().is_some_and(|new| new.emergency));
+    bench.bytes(carrier(), hello("110"));
     assert!(bench.begun().is_some_and(|new| new.emergency));
 }
 
