@@ -91,6 +91,9 @@ pub(super) async fn emergency(
     Asked(asked): Asked<Emergency>,
 ) -> Result<StatusCode, Refusal> {
     let line = dialable(&asked.line)?;
+    if !api.has_line(read(&call)?, &line) {
+        return Err(Refusal::bad(format!("the place has no emergency line {line}")));
+    }
     command(&api, &call, "emergency", OperatorCommand::Emergency { line, by: asked.by.map(AgentId::new) })
 }
 

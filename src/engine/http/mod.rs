@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::audit::Audit;
 use super::call_task::World;
 use super::store::Store;
+use crate::base::id::{CallId, TenantName};
 use crate::base::secret::Secret;
 
 mod agents;
@@ -54,6 +55,13 @@ impl Api {
         // A second engine in the same process (tests, the demo) shares the first one's recorder and shows no metrics.
         let metrics = PrometheusBuilder::new().install_recorder().ok();
         Self { world, store, audit, token: Arc::new(token), metrics }
+    }
+
+    /// Whether the call's place has that emergency line; of a call that is gone, yes, so that 404 says it.
+    fn has_line(&self, call: CallId, line: &str) -> bool {
+        let plan = self.world.newest.load();
+        let place = self.world.views.one(call).map(|view| TenantName::new(view.tenant));
+        place.and_then(|place| plan.tenant(&place)).is_none_or(|tenant| tenant.emergency.contains_key(line))
     }
 
     fn note(&self, what: &str, subject: &str, detail: &str) {
