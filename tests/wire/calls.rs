@@ -213,3 +213,29 @@ fn every_spelling_reaches_its_agent_and_leaves_one_whole_ticket() {
     assert_eq!(listed.as_array().map(Vec::len), Some(opened.len()));
     assert!(!listed.to_string().contains("13804760001"), "a listing masks numbers: {listed}");
 }
+
+#[test]
+fn calls_over_a_lossy_carrier_are_whole() {
+    if !has(&["sipp", "python3"]) {
+        return;
+    }
+    const CALLS: usize = 60;
+    let dir = folder("lossy");
+    let tickets_at = free_port();
+    let mut receiver = Peer::receiver(tickets_at, &[]);
+    let engine = Engine::small(&dir, &[format!("ticket.endpoint.local.url=\"http://127.0.0.1:{tickets_at}/\"")]);
+    let port = free_port();
+    register(&dir, &engine, &["1001", "1002", "1003", "1004", "1005"], port);
+    let agents = Sipp::start(&dir, "agents", "agent.xml", None, &["-p", &port.to_string()]);
+    agents.await_listening(port);
+    let at = engine.trunk["udp"];
+    let (dialled, port, count) = (format!("sip:12345@{at}"), free_port().to_string(), CALLS.to_string());
+    let keys = ["-key", "dialled", &*dialled, "-key", "citizen", "13804760010", "-p", &port, "-m", &count];
+    // One packet of twenty is lost, each way.
+    let more = ["-l", "5", "-r", "20", "-d", "200", "-lost", "5"];
+    Sipp::start(&dir, "callers", "caller.xml", Some(at), &[&keys[..], &more].concat()).succeed();
+    let mut tickets = Tickets::default();
+    tickets.await_closed(&mut receiver, CALLS);
+    assert_eq!(tickets.events.len(), CALLS, "a resent INVITE is no second call");
+    engine.await_quiet();
+}

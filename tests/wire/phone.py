@@ -3,10 +3,13 @@
 It shares nothing with the engine, so what it understands, others understand. Commands come as JSON lines on standard
 input, events go as JSON lines to standard output. Every call records what it hears into DIR/NAME-N.wav.
 
-commands: register, unregister, call {to, from, headers?}, bye {call}, cancel {call}, keys {call, keys}, tone {freq},
-          listen {call, freq, share?, ms?} (event `heard` once that tone was 90 % of the power of the last 200 ms), answer {how}, accept {call}, server {at}, quit
-events:   ready {port}, registered {expires}, ringing {call, from, headers}, progress {call, status}, up {call},
-          refused {call, status, headers}, down {call, by}, heard {call, freq}, lost {call, what}
+commands: register, unregister, call {to, from?, headers?}, bye {call}, hold {call, direction}, keys {call, keys},
+          tone {freq, call?}, answer {how}, accept {call}, server {at}, quit,
+          listen {call, freq, share?, ms?, without?}: `heard` comes once that tone was 90 % of the power of the last
+          200 ms; with `without`, once something else is loud and that tone is not in it
+events:   ready {port}, registered, unregistered, ringing {call, uri, display, headers}, progress {call, status},
+          up {call}, modified {call, status, direction}, refused {call, status, headers}, heard {call, freq},
+          said-goodbye {call, status}, down {call, by, packets, lost, wav}
 """
 import argparse, array, hashlib, json, math, os, re, selectors, socket, sys, time, wave
 
@@ -103,7 +106,7 @@ class Call:
         self.seq, self.stamp, self.ssrc, self.phase = 1, 160, os.getpid() << 8 | number & 255, 0.0
         self.heard, self.next_at, self.keys = bytearray(), None, []
         self.listen = self.tone = None
-        self.share, self.window = 0.9, 1600
+        self.share, self.window, self.without, self.version = 0.9, 1600, False, 1
         self.packets = self.lost = 0
         self.far_seq = self.far_ssrc = None
         phone.selector.register(self.rtp, selectors.EVENT_READ, self)
@@ -138,7 +141,10 @@ class Call:
             self.packets += 1
             self.heard += data[12:]
             if self.listen and len(self.heard) >= self.window:
-                if share_at([LINEAR[code] for code in self.heard[-self.window:]], self.listen) > self.share:
+                samples = [LINEAR[code] for code in self.heard[-self.window:]]
+                share = share_at(samples, self.listen)
+                loud = max(map(abs, samples)) > 1000
+                if share > self.share if not self.without else loud and share < 0.1:
                     tell("heard", call=self.name, freq=self.listen)
                     self.listen = None
 
@@ -330,6 +336,23 @@ class Phone:
         return self.request("BYE", call.target, call.call_id, call.cseq, call.local, call.remote, call.routes,
                             then=lambda answer: tell("said-goodbye", call=name, status=answer.status))
 
+    def hold(self, call, direction):
+        """Sends a re-INVITE with a direction: sendonly holds, sendrecv resumes."""
+        call.cseq += 1
+        call.version += 1
+        seq = call.cseq
+        body = call.sdp().replace(b"a=sendrecv", b"a=" + direction.encode()).replace(b" 1 IN", b" %d IN" % call.version)
+
+        def then(answer):
+            if answer.status < 200:
+                return
+            self.request("ACK", call.target, call.call_id, seq, call.local, call.remote, call.routes)
+            found = re.search(r"^a=(sendrecv|sendonly|recvonly|inactive)", answer.body.decode(), re.M)
+            tell("modified", call=call.name, status=answer.status, direction=found.group(1) if found else "sendrecv")
+
+        self.request("INVITE", call.target, call.call_id, seq, call.local, call.remote, call.routes,
+                     ["Content-Type: application/sdp"], body, then)
+
     def cancel(self, call):
         self.request("CANCEL", call.target, call.call_id, 1, call.local, call.remote, branch=call.branch,
                      then=lambda answer: None)
@@ -440,6 +463,7 @@ class Phone:
             case "unregister": self.register(0)
             case "call": self.dial(order["to"], order.get("from"), order.get("headers", ()))
             case "bye": self.bye(call)
+            case "hold": self.hold(call, order["direction"])
             case "keys": call.keys += [(key, 0, None) for key in order["keys"]]
             case "tone":
                 if call:
@@ -448,7 +472,7 @@ class Phone:
                     self.tone = order["freq"]
             case "listen":
                 call.listen, call.share = order["freq"], order.get("share", 0.9)
-                call.window = order.get("ms", 200) * 8
+                call.window, call.without = order.get("ms", 200) * 8, "without" in order
             case "answer": self.how = order["how"]
             case "server": self.server = (order["at"].rsplit(":", 1)[0], int(order["at"].rsplit(":", 1)[1]))
             case "accept": self.accept(call)

@@ -84,7 +84,7 @@ pub(crate) fn ours(name: &str) -> PathBuf {
 
 /// A fresh directory for one test.
 pub(crate) fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wire-{name}-{}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("wire-{name}"));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).expect("the target directory can be written");
     path

@@ -61,6 +61,42 @@ fn a_tone_sent_is_the_tone_recorded_both_ways() {
     engine.await_quiet();
 }
 
+#[test]
+fn an_agent_who_holds_leaves_the_caller_to_the_music() {
+    if !has(&["python3"]) {
+        return;
+    }
+    let dir = folder("hold");
+    let engine = Engine::small(&dir, &[]);
+    let mut agent = Peer::agent(&dir, &engine, "1001", &["--tone", "700"]);
+    let mut caller = Peer::phone(&dir, "13804761235", engine.trunk["udp"], &["--tone", "1000"]);
+    caller.say(&json!({ "do": "call", "to": format!("sip:12345@{}", engine.trunk["udp"]) }));
+    caller.expect("up");
+    agent.expect("up");
+    let listen = json!({ "do": "listen", "call": "13804761235-1", "freq": 700 });
+    caller.say(&listen);
+    caller.expect("heard");
+    agent.say(&json!({ "do": "hold", "call": "1001-1", "direction": "sendonly" }));
+    let held = agent.expect("modified");
+    assert_eq!((&held["status"], &held["direction"]), (&json!(200), &json!("recvonly")), "{held}");
+    // Music is anything but the agent's tone; the agent hears nobody.
+    caller.say(&json!({ "do": "listen", "call": "13804761235-1", "without": true, "freq": 700 }));
+    caller.expect("heard");
+    agent.say(&json!({ "do": "hold", "call": "1001-1", "direction": "sendrecv" }));
+    let resumed = agent.expect("modified");
+    assert_eq!((&resumed["status"], &resumed["direction"]), (&json!(200), &json!("sendrecv")), "{resumed}");
+    caller.say(&listen);
+    caller.expect("heard");
+    agent.say(&json!({ "do": "listen", "call": "1001-1", "freq": 1000 }));
+    agent.expect("heard");
+    caller.say(&json!({ "do": "bye", "call": "13804761235-1" }));
+    agent.expect("down");
+    engine.await_quiet();
+    let ticket = engine.get("/api/v1/tickets")[0]["ticket_id"].as_str().expect("a ticket").to_owned();
+    let whole = engine.get(&format!("/api/v1/tickets/{ticket}"))["ticket"].clone();
+    assert!(whole["hold_ms"].as_u64().is_some_and(|held| held > 0), "the hold is on the ticket: {whole}");
+}
+
 /// Writes the tone baresip plays.
 fn write_tone(path: &Path, freq: f64) {
     let samples: Vec<u8> = (0..160_000)
