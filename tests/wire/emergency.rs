@@ -116,6 +116,10 @@ fn tell(dir: &Path, story: &Story) {
         desk.say(&json!({ "do": "bye", "call": "0476120-1" }));
     }
     desk.expect("down");
+    check_ticket(&engine);
+}
+
+fn check_ticket(engine: &Engine) {
     engine.await_quiet();
     let tickets = engine.get("/api/v1/tickets");
     assert_eq!(tickets.as_array().map(Vec::len), Some(1), "one ticket");
