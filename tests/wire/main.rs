@@ -10,6 +10,7 @@
     reason = "a broken rig is a failed test"
 )]
 
+mod agents;
 mod calls;
 mod emergency;
 mod outage;
