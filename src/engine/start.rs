@@ -108,7 +108,7 @@ pub struct Engine {
 pub async fn start(plan: Arc<Plan>) -> Result<Engine, StartFault> {
     let settings = Arc::clone(&plan.settings);
     let data = PathBuf::from(&settings.data_dir);
-    fs::create_dir_all(&data).map_err(file_fault(&data))?;
+    make_data_dir(&data).map_err(file_fault(&data))?;
     raise_file_limit();
     let clock = Clock::begin();
     let stop = CancellationToken::new();
@@ -409,6 +409,12 @@ fn admin_token(path: &Path) -> Result<Secret, StartFault> {
         .map_err(file_fault(path))?;
     writeln!(file, "{token}").map_err(file_fault(path))?;
     Ok(Secret::new(token))
+}
+
+/// Makes the data directory for its owner alone: citizens' numbers lie in it. One that is there keeps its rights.
+fn make_data_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn file_fault(path: &Path) -> impl FnOnce(io::Error) -> StartFault {

@@ -98,7 +98,7 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
         agent_listen: both(5062),
         advertise: None,
         realm: "switch12345".to_owned(),
-        digest: vec![DigestHash::Md5, DigestHash::Sha256],
+        digest: vec![DigestHash::Md5],
         t1: Duration::from_millis(500),
         t2: 4 * SECOND,
         t4: 5 * SECOND,
@@ -195,7 +195,7 @@ fn read_media(table: Option<&Table>, faults: &mut Faults) -> MediaSettings {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port_min: 16_384,
         port_max: 32_767,
-        emergency_pairs: 16,
+        emergency_pairs: 64,
         workers: 0,
         stall_after: 30 * SECOND,
     };

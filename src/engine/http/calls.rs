@@ -74,6 +74,7 @@ pub(super) async fn three_way(
     Path(call): Path<String>,
     Asked(asked): Asked<ThreeWay>,
 ) -> Result<StatusCode, Refusal> {
+    talks(&api, &call)?;
     let to = match asked.to {
         Whom::Agent(agent) => Destination::Agent(AgentId::new(agent)),
         Whom::Queue(queue) => Destination::Queue(QueueName::new(queue)),
@@ -91,6 +92,7 @@ pub(super) async fn emergency(
     Asked(asked): Asked<Emergency>,
 ) -> Result<StatusCode, Refusal> {
     let line = dialable(&asked.line)?;
+    talks(&api, &call)?;
     if !api.has_line(read(&call)?, &line) {
         return Err(Refusal::bad(format!("the place has no emergency line {line}")));
     }
@@ -136,6 +138,12 @@ fn command(api: &Api, call: &str, what: &str, command: OperatorCommand) -> Resul
     } else {
         Err(Refusal::busy("the call's mailbox is full"))
     }
+}
+
+/// A third party joins a talk: while the caller still waits there is none.
+fn talks(api: &Api, call: &str) -> Result<(), Refusal> {
+    let view = api.world.views.one(read(call)?).ok_or_else(|| Refusal::not_found("live call"))?;
+    if view.phase == "talking" { Ok(()) } else { Err(Refusal::conflict("nobody talks with the caller yet")) }
 }
 
 fn read(call: &str) -> Result<CallId, Refusal> {

@@ -82,6 +82,10 @@ impl Refusal {
         Self(StatusCode::UNPROCESSABLE_ENTITY, why.into())
     }
 
+    pub(super) fn conflict(why: impl Into<String>) -> Self {
+        Self(StatusCode::CONFLICT, why.into())
+    }
+
     pub(super) fn busy(why: impl Into<String>) -> Self {
         Self(StatusCode::SERVICE_UNAVAILABLE, why.into())
     }
