@@ -16,5 +16,7 @@ fn a_caller_is_greeted_rung_through_bridged_and_hung_up() {
     assert!(bridged, "{}", world.story());
     world.finish();
     world.assert_clean();
+    let left = world.call.as_ref().map(|call| (call.legs().count(), call.control().legs().is_empty()));
+    assert_eq!(left, Some((0, true)), "confirmed dialogs are removed");
     assert_eq!(world.count(|what| matches!(what, Happening::Answered { .. })), 1, "{}", world.story());
 }

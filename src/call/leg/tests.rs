@@ -15,7 +15,7 @@ use crate::base::now::{Mono, Now};
 use crate::call::words::{Arrived, Target};
 use crate::event::reason::EndReason;
 use crate::rtp::command::{Codec, LocalMedia};
-use crate::sip::message::{Message, Method};
+use crate::sip::message::{Message, Method, Name};
 use crate::sip::session_timer::SessionPolicy;
 use crate::sip::token::TokenKey;
 use crate::sip::transaction::timers::SipTimers;
@@ -526,4 +526,59 @@ fn a_kept_leg_is_not_ended_by_its_peers_silence() {
         pair.act(refreshes, LegAction::HangUp(EndReason::Normal));
         assert!(pair.leg(refreshes).has_ended());
     }
+}
+
+/// The first message on the wire that begins like this, from the caller's leg.
+fn sent_by_caller(pair: &Pair, begins: &[u8]) -> Message {
+    let found = pair.wire.iter().find(|(_, from_caller, bytes)| *from_caller && bytes.starts_with(begins));
+    Message::datagram(found.map(|(_, _, bytes)| bytes.clone()).expect("it is on the wire")).expect("ours")
+}
+
+#[test]
+fn what_makes_a_dialog_says_supported_replaces() {
+    let mut pair = Pair::calling(&[]);
+    let invite = sent_by_caller(&pair, b"INVITE");
+    assert!(invite.has_token(Name::Supported, "replaces"));
+    pair.until(|pair| pair.callee.is_some());
+    pair.act(false, local_media(30_000));
+    pair.act(false, LegAction::Answer);
+    let answers = pair.wire.iter().filter(|(_, from_caller, bytes)| !from_caller && bytes.starts_with(b"SIP/2.0 200"));
+    let answers = answers.map(|(_, _, bytes)| Message::datagram(bytes.clone()).expect("ours")).collect::<Vec<_>>();
+    assert!(!answers.is_empty() && answers.iter().all(|answer| answer.has_token(Name::Supported, "replaces")));
+}
+
+#[test]
+fn a_session_refresh_has_its_own_dialogs_headers_and_description() {
+    let mut pair = Pair::talking(&[]);
+    pair.until(|pair| pair.wire.iter().any(|(_, caller, bytes)| *caller && bytes.starts_with(b"INVITE")));
+    let refresh = sent_by_caller(&pair, b"INVITE");
+    let names = pair.caller.dialog_names().expect("a dialog");
+    assert_eq!(refresh.call_id(), &names.call_id[..]);
+    assert_eq!(refresh.from_tag(), Some(&names.local_tag[..]));
+    assert_eq!(refresh.to_tag(), Some(&names.remote_tag[..]));
+    assert_eq!(refresh.header_named(b"X-Hotline"), None, "what introduced the call is not said again");
+    assert!(String::from_utf8_lossy(refresh.body()).contains("m=audio 20000 "), "our own port");
+}
+
+#[test]
+fn the_ack_goes_to_the_contact_over_the_flow_of_the_invite() {
+    let mut pair = Pair::calling(&[]);
+    pair.until(|pair| pair.callee.is_some());
+    pair.act(false, local_media(30_000));
+    pair.act(false, LegAction::Answer);
+    let text =
+        pair.wire.iter().find(|(_, _, bytes)| bytes.starts_with(b"SIP/2.0 200")).map(|(_, _, bytes)| bytes.clone());
+    let text = String::from_utf8(text.expect("an answer").to_vec()).expect("ASCII");
+    let contact = text.lines().find(|line| line.starts_with("Contact")).expect("a contact").to_owned();
+    let moved = text.replace(&contact, "Contact: <sip:line2@127.0.0.1:6001>");
+    let message = Message::datagram(moved.into()).expect("valid");
+    let (now, mut out) = (pair.now, Vec::new());
+    pair.caller.on_sip(now, &rules(), &Arrived { message, flow: flow(5062, 6000) }, &mut out);
+    let ack = out.iter().find_map(|one| match one {
+        LegOut::Transmit(over, bytes) if bytes.starts_with(b"ACK") => Some((*over, bytes.clone())),
+        LegOut::Transmit(..) | LegOut::Event(_) => None,
+    });
+    let (over, bytes) = ack.expect("an ACK");
+    assert!(bytes.starts_with(b"ACK sip:line2@127.0.0.1:6001 "), "{bytes:?}");
+    assert_eq!(over, flow(5062, 6000));
 }
