@@ -52,7 +52,8 @@ fn a_busy_phone_a_dead_phone_and_a_late_phone_cost_nobody_his_call() {
     other.expect("unregistered");
     dial(&engine, &mut caller);
     caller.expect("up");
-    assert_eq!(engine.get("/api/v1/calls")[0]["phase"], "queueing");
+    let calls = engine.get("/api/v1/calls");
+    assert!(calls.as_array().is_some_and(|calls| calls.iter().any(|call| call["phase"] == "queueing")), "{calls}");
     other.say(&json!({ "do": "register" }));
     other.expect("up");
     caller.say(&json!({ "do": "listen", "call": format!("{CALLER}-2"), "freq": 700 }));

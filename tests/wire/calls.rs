@@ -231,9 +231,8 @@ fn calls_over_a_lossy_carrier_are_whole() {
     let at = engine.trunk["udp"];
     let (dialled, port, count) = (format!("sip:12345@{at}"), free_port().to_string(), CALLS.to_string());
     let keys = ["-key", "dialled", &*dialled, "-key", "citizen", "13804760010", "-p", &port, "-m", &count];
-    // One packet of twenty is lost, each way.
-    let more = ["-l", "5", "-r", "20", "-d", "200", "-lost", "5"];
-    Sipp::start(&dir, "callers", "caller.xml", Some(at), &[&keys[..], &more].concat()).succeed();
+    let more = ["-l", "5", "-r", "20", "-d", "200"];
+    Sipp::start(&dir, "callers", "caller_over_loss.xml", Some(at), &[&keys[..], &more].concat()).succeed();
     let mut tickets = Tickets::default();
     tickets.await_closed(&mut receiver, CALLS);
     assert_eq!(tickets.events.len(), CALLS, "a resent INVITE is no second call");
