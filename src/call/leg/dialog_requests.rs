@@ -16,9 +16,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::asked::{ReferTarget, info_digit};
-use super::incoming::{q850_of, sdp_of};
+use super::incoming::{q850_of, sdp_of, transmit_over};
 use super::words::LegEvent;
 use super::{Leg, LegOut, LegRules, LegState, stamp};
+use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
 use crate::event::reason::EndReason;
@@ -93,6 +94,8 @@ impl Asked {
 /// A request of theirs in the dialog and our answer, kept for repetitions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Served {
+    /// Where the request came from, and where its answers go (RFC 3261 §18.2.2).
+    flow: Flow,
     branch: Vec<u8>,
     method: Method,
     cseq: u32,
@@ -143,7 +146,8 @@ impl Leg {
             || (request.is(&Method::Invite) && self.is_of_incoming(request))
     }
 
-    pub(super) fn on_repeated(&mut self, now: Now, request: &Message, out: &mut Vec<LegOut>) {
+    pub(super) fn on_repeated(&mut self, now: Now, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
         let mut effects = Vec::new();
         if let Some(served) = self.served.iter_mut().find(|served| served.is_repeated_by(request)) {
             match &mut served.machine {
@@ -153,14 +157,14 @@ impl Leg {
         } else if let Some(incoming) = &mut self.incoming {
             incoming.repeated(now, request, &mut effects);
         }
-        self.transmit(effects, out);
+        transmit_over(arrived.flow, effects, out);
     }
 
     pub(super) fn on_dialog_request(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
         let request = &arrived.message;
         // A BYE refused would leave a talk nobody is in.
         if self.served.len() >= SERVED_MOST && !request.is(&Method::Bye) {
-            return self.refuse(rules, request, 503, out);
+            return Self::refuse(rules, arrived, 503, out);
         }
         let in_dialog = self.dialog.as_ref().is_some_and(|dialog| {
             dialog.id().call_id == request.call_id()
@@ -168,7 +172,7 @@ impl Leg {
                 && request.from_tag().unwrap_or_default() == &dialog.id().remote_tag[..]
         });
         if !in_dialog {
-            return self.refuse(rules, request, 481, out);
+            return Self::refuse(rules, arrived, 481, out);
         }
         if let Some(dialog) = &mut self.dialog {
             // The peer may have come back over a new connection; answers and later requests go there.
@@ -177,21 +181,22 @@ impl Leg {
                 self.flow = Some(arrived.flow);
             }
             if let Err(fault) = dialog.on_request(request) {
-                return self.respond_plain(now, rules, request, fault.status(), out);
+                return self.respond_plain(now, rules, arrived, fault.status(), out);
             }
         }
         match request.method() {
-            Some(Method::Bye) => self.on_bye(now, rules, request, out),
-            Some(Method::Invite) => self.on_reinvite(now, rules, request, out),
-            Some(Method::Refer) => self.on_refer(now, rules, request, out),
-            Some(Method::Info) => self.on_info(now, rules, request, out),
-            Some(Method::Notify | Method::Options) => self.respond_plain(now, rules, request, 200, out),
-            _ => self.respond_plain(now, rules, request, 405, out),
+            Some(Method::Bye) => self.on_bye(now, rules, arrived, out),
+            Some(Method::Invite) => self.on_reinvite(now, rules, arrived, out),
+            Some(Method::Refer) => self.on_refer(now, rules, arrived, out),
+            Some(Method::Info) => self.on_info(now, rules, arrived, out),
+            Some(Method::Notify | Method::Options) => self.respond_plain(now, rules, arrived, 200, out),
+            _ => self.respond_plain(now, rules, arrived, 405, out),
         }
     }
 
-    fn on_bye(&mut self, now: Now, rules: &LegRules, request: &Message, out: &mut Vec<LegOut>) {
-        self.respond_plain(now, rules, request, 200, out);
+    fn on_bye(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
+        self.respond_plain(now, rules, arrived, 200, out);
         if self.state == LegState::Waiting {
             // BYE on an early dialog ends the INVITE too (RFC 3261 §15.1.2).
             out.push(LegOut::Event(LegEvent::Cancelled));
@@ -204,22 +209,23 @@ impl Leg {
         }
     }
 
-    fn on_reinvite(&mut self, now: Now, rules: &LegRules, request: &Message, out: &mut Vec<LegOut>) {
+    fn on_reinvite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
         let slot = Slot::invite(request.cseq().number);
         if self.state != LegState::Talking {
             // Before our answer to the first INVITE a second one is too soon (RFC 3261 §14.2).
-            return self.refuse_reinvite(now, rules, request, 500, out);
+            return self.refuse_reinvite(now, rules, arrived, 500, out);
         }
         match self.description.on_request(slot, sdp_of(request)) {
-            Err(refusal) => self.refuse_reinvite(now, rules, request, refusal.status(), out),
+            Err(refusal) => self.refuse_reinvite(now, rules, arrived, refusal.status(), out),
             Ok(Heard::Offer(_) | Heard::OfferWanted) => match self.description.body_for(slot, Answering::Success) {
-                Ok(body) => self.accept_reinvite(now, rules, request, body, out),
+                Ok(body) => self.accept_reinvite(now, rules, arrived, body, out),
                 Err(_) => {
                     self.description.refuse(slot);
-                    self.refuse_reinvite(now, rules, request, 488, out);
+                    self.refuse_reinvite(now, rules, arrived, 488, out);
                 }
             },
-            Ok(_) => self.refuse_reinvite(now, rules, request, 488, out),
+            Ok(_) => self.refuse_reinvite(now, rules, arrived, 488, out),
         }
     }
 
@@ -227,13 +233,14 @@ impl Leg {
         &mut self,
         now: Now,
         rules: &LegRules,
-        request: &Message,
+        arrived: &Arrived,
         body: Option<bytes::Bytes>,
         out: &mut Vec<LegOut>,
     ) {
+        let request = &arrived.message;
         let Some(dialog) = &mut self.dialog else { return };
-        let mut draft =
-            stamp::introduce(dialog.respond(request, 200, None)).header(Name::Server, rules.product.as_bytes());
+        let mut draft = stamp::introduce(dialog.respond(request, 200, None).via_source(arrived.flow.remote))
+            .header(Name::Server, rules.product.as_bytes());
         if let Ok(granted) = rules.session.grant(&AskedTimer::of(request)) {
             draft = draft.header(Name::SessionExpires, granted.expires.to_string());
             if granted.require {
@@ -244,24 +251,29 @@ impl Leg {
         if let Some(body) = body {
             draft = draft.body("application/sdp", body);
         }
-        self.serve_invite(now, rules, request, &draft.finish(), out);
+        self.serve_invite(now, rules, arrived, &draft.finish(), out);
         let mut events = Vec::new();
         self.description.tell_answered(&mut events);
         out.extend(events.into_iter().map(LegOut::Event));
     }
 
-    fn refuse_reinvite(&mut self, now: Now, rules: &LegRules, request: &Message, status: u16, out: &mut Vec<LegOut>) {
+    fn refuse_reinvite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
         let Some(dialog) = &mut self.dialog else { return };
-        let mut draft = dialog.respond(request, status, None).header(Name::Server, rules.product.as_bytes());
+        let mut draft = dialog
+            .respond(request, status, None)
+            .via_source(arrived.flow.remote)
+            .header(Name::Server, rules.product.as_bytes());
         if status == 500 {
             draft = draft.header(Name::RetryAfter, "1");
         }
-        self.serve_invite(now, rules, request, &draft.finish(), out);
+        self.serve_invite(now, rules, arrived, &draft.finish(), out);
     }
 
-    fn serve_invite(&mut self, now: Now, rules: &LegRules, request: &Message, answer: &Message, out: &mut Vec<LegOut>) {
-        let (Some(flow), Some(dialog)) = (self.flow, &self.dialog) else { return };
-        let mut server = ServerInvite::new(dialog.id().local_tag.clone(), &flow, &rules.timers);
+    fn serve_invite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, answer: &Message, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
+        let Some(dialog) = &self.dialog else { return };
+        let mut server = ServerInvite::new(dialog.id().local_tag.clone(), &arrived.flow, &rules.timers);
         let mut effects = Vec::new();
         server.respond(now, answer, &mut effects);
         let accepted = answer
@@ -269,12 +281,13 @@ impl Leg {
             .filter(|status| (200..300).contains(status))
             .map(|_| Accepted2xx::start(now, request.cseq().number, answer.into(), &rules.timers));
         self.served.push(Served {
+            flow: arrived.flow,
             branch: request.via().branch().unwrap_or_default().to_vec(),
             method: Method::Invite,
             cseq: request.cseq().number,
             machine: ServedMachine::Invite(Box::new(server), accepted),
         });
-        self.transmit(effects, out);
+        transmit_over(arrived.flow, effects, out);
     }
 
     /// An ACK that belongs to a re-INVITE; says whether it did.
@@ -286,7 +299,7 @@ impl Leg {
             return false;
         };
         let ServedMachine::Invite(server, accepted) = &mut served.machine else { return false };
-        let mut effects = Vec::new();
+        let (flow, mut effects) = (served.flow, Vec::new());
         match accepted {
             Some(accepted) => {
                 accepted.on_ack(number, &mut Vec::new());
@@ -296,20 +309,21 @@ impl Leg {
         let mut events = Vec::new();
         // Without an answer the talk stays as it was.
         let _ = self.description.on_ack(number, sdp_of(ack), &mut events);
-        self.transmit(effects, out);
+        transmit_over(flow, effects, out);
         out.extend(events.into_iter().map(LegOut::Event));
         true
     }
 
-    fn on_refer(&mut self, now: Now, rules: &LegRules, request: &Message, out: &mut Vec<LegOut>) {
+    fn on_refer(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
         let target = request.header(Name::ReferTo).and_then(ReferTarget::read);
         let Some(target) = target else {
-            return self.respond_plain(now, rules, request, 400, out);
+            return self.respond_plain(now, rules, arrived, 400, out);
         };
         if self.refer.is_some() || self.state != LegState::Talking {
-            return self.respond_plain(now, rules, request, 491, out);
+            return self.respond_plain(now, rules, arrived, 491, out);
         }
-        self.respond_plain(now, rules, request, 202, out);
+        self.respond_plain(now, rules, arrived, 202, out);
         self.refer = Some(Subscription { id: request.cseq().number });
         self.report_refer(now, rules, 100, out);
         out.push(LegOut::Event(LegEvent::Refer { to: target.uri, replaces: target.replaces }));
@@ -339,8 +353,9 @@ impl Leg {
         self.ask(now, rules, notify, out);
     }
 
-    fn on_info(&mut self, now: Now, rules: &LegRules, request: &Message, out: &mut Vec<LegOut>) {
-        self.respond_plain(now, rules, request, 200, out);
+    fn on_info(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
+        self.respond_plain(now, rules, arrived, 200, out);
         if let Some(digit) = info_digit(request) {
             out.push(LegOut::Event(LegEvent::Digit(digit)));
         }
@@ -407,8 +422,8 @@ impl Leg {
 
     pub(super) fn requests_deadline(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
         let mut missing = false;
-        let mut sent = Vec::new();
         for served in &mut self.served {
+            let mut sent = Vec::new();
             match &mut served.machine {
                 ServedMachine::Plain(server) => server.on_deadline(now, &mut sent),
                 ServedMachine::Invite(server, accepted) => {
@@ -423,8 +438,8 @@ impl Leg {
                     }
                 }
             }
+            transmit_over(served.flow, sent, out);
         }
-        self.transmit(sent, out);
         let mut told = Vec::new();
         for asked in &mut self.asked {
             let mut effects = Vec::new();
@@ -546,30 +561,35 @@ impl Leg {
         }
     }
 
-    fn respond_plain(&mut self, now: Now, rules: &LegRules, request: &Message, status: u16, out: &mut Vec<LegOut>) {
-        let (Some(flow), Some(dialog)) = (self.flow, &mut self.dialog) else { return };
-        let mut draft = dialog.respond(request, status, None).header(Name::Server, rules.product.as_bytes());
+    fn respond_plain(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
+        let Some(dialog) = &mut self.dialog else { return };
+        let mut draft = dialog
+            .respond(request, status, None)
+            .via_source(arrived.flow.remote)
+            .header(Name::Server, rules.product.as_bytes());
         if status == 405 || request.is(&Method::Options) {
             draft = draft.header(Name::Allow, stamp::ALLOW);
         }
-        let mut server = Server::new(now, flow.transport.is_reliable(), &rules.timers);
+        let mut server = Server::new(now, arrived.flow.transport.is_reliable(), &rules.timers);
         let mut effects = Vec::new();
         server.respond(now, &draft.finish(), &mut effects);
         self.served.push(Served {
+            flow: arrived.flow,
             branch: request.via().branch().unwrap_or_default().to_vec(),
             method: request.cseq_method().clone(),
             cseq: request.cseq().number,
             machine: ServedMachine::Plain(server),
         });
-        self.transmit(effects, out);
+        transmit_over(arrived.flow, effects, out);
     }
 
     /// An answer that keeps no state: the request is not of this dialog.
-    fn refuse(&self, rules: &LegRules, request: &Message, status: u16, out: &mut Vec<LegOut>) {
-        let Some(flow) = self.flow else { return };
+    fn refuse(rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
+        let request = &arrived.message;
         let draft = Draft::response(request, status, None)
-            .via_source(flow.remote)
+            .via_source(arrived.flow.remote)
             .header(Name::Server, rules.product.as_bytes());
-        out.push(LegOut::Transmit(flow, draft.finish().bytes().clone()));
+        out.push(LegOut::Transmit(arrived.flow, draft.finish().bytes().clone()));
     }
 }

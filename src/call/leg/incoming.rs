@@ -292,11 +292,17 @@ impl Leg {
 
     /// Puts a transaction's bytes on the leg's flow.
     pub(super) fn transmit(&self, effects: Vec<TxEffect>, out: &mut Vec<LegOut>) {
-        let Some(flow) = self.flow else { return };
-        for effect in effects {
-            if let TxEffect::Transmit(wire) = effect {
-                out.push(LegOut::Transmit(flow, wire.into_bytes()));
-            }
+        if let Some(flow) = self.flow {
+            transmit_over(flow, effects, out);
+        }
+    }
+}
+
+/// Puts a transaction's bytes on a flow; an answer goes to where its request came from (RFC 3261 §18.2.2).
+pub(super) fn transmit_over(flow: Flow, effects: Vec<TxEffect>, out: &mut Vec<LegOut>) {
+    for effect in effects {
+        if let TxEffect::Transmit(wire) = effect {
+            out.push(LegOut::Transmit(flow, wire.into_bytes()));
         }
     }
 }

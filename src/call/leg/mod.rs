@@ -204,7 +204,7 @@ impl Leg {
         let message = &arrived.message;
         match message.method() {
             None => self.on_response(now, rules, message, out),
-            Some(_) if self.is_repeated(message) => self.on_repeated(now, message, out),
+            Some(_) if self.is_repeated(message) => self.on_repeated(now, arrived, out),
             Some(Method::Cancel) if self.is_of_incoming(message) => self.on_incoming(now, rules, message, out),
             Some(Method::Ack) => self.on_ack(now, rules, message, out),
             Some(Method::Cancel) => {}

@@ -597,3 +597,60 @@ fn an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up_at_once() {
     assert!(pair.now.mono.since(begun) < Duration::from_secs(1), "{:?}", pair.heard);
     pair.drain();
 }
+
+/// What the caller's leg sends when this comes from that port of the callee's host, and where to.
+fn answered_to(pair: &mut Pair, bytes: &Bytes, port: u16) -> Vec<(u16, Message)> {
+    let arrived = Arrived { message: Message::datagram(bytes.clone()).expect("valid"), flow: flow(5062, port) };
+    let (now, mut out) = (pair.now, Vec::new());
+    pair.caller.on_sip(now, &rules(), &arrived, &mut out);
+    let sent = out.iter().filter_map(|one| match one {
+        LegOut::Transmit(over, bytes) => {
+            Some((over.remote.port(), Message::datagram(bytes.clone()).expect("our own messages parse")))
+        }
+        LegOut::Event(_) => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn a_request_from_another_port_of_a_farm_is_answered_there_and_so_is_its_repetition() {
+    for (method, status) in [("BYE", 200), ("OPTIONS", 200), ("INVITE", 200), ("PUBLISH", 405)] {
+        let mut pair = Pair::talking(&[]);
+        let text = String::from_utf8(from_callee(&pair, method, 90).to_vec()).expect("ASCII");
+        let request = text.replace(";branch", ";rport;branch").into();
+        // The 2xx of an INVITE is repeated by its own timer, not by the INVITE's repetitions.
+        for repetition in 0..if method == "INVITE" { 1 } else { 2 } {
+            let answers = answered_to(&mut pair, &request, 6_500);
+            let (port, answer) = answers.first().expect("an answer");
+            assert_eq!((*port, answer.status()), (6_500, Some(status)), "{method}, repetition {repetition}");
+            let via = String::from_utf8_lossy(answer.bytes()).into_owned();
+            assert!(via.contains("rport=6500"), "{via}");
+        }
+        if method == "OPTIONS" {
+            let (now, mut out) = (pair.now, Vec::new());
+            pair.caller.act(now, &rules(), LegAction::HangUp(EndReason::Normal), &mut out);
+            let bye = matches!(out.first(), Some(LegOut::Transmit(over, bytes)) if over.remote.port() == 6_000 && bytes.starts_with(b"BYE"));
+            assert!(bye, "a request of ours goes where the leg always went: {out:?}");
+        }
+    }
+    let mut pair = Pair::talking(&[]);
+    let stranger = String::from_utf8(from_callee(&pair, "BYE", 91).to_vec()).expect("ASCII").replace(";tag=", ";tag=x");
+    let answers = answered_to(&mut pair, &stranger.into(), 6_500);
+    assert_eq!(answers.first().map(|(port, answer)| (*port, answer.status())), Some((6_500, Some(481))));
+}
+
+#[test]
+fn the_2xx_of_a_re_invite_is_repeated_to_where_the_re_invite_came_from() {
+    let mut pair = Pair::talking(&[]);
+    let request = from_callee(&pair, "INVITE", 90);
+    answered_to(&mut pair, &request, 6_500);
+    let (at, _) = pair.caller.deadline().expect("the 2xx is repeated");
+    pair.now = pair.now.after(at.since(pair.now.mono));
+    let (now, mut out) = (pair.now, Vec::new());
+    pair.caller.on_deadline(now, &rules(), &mut out);
+    let to = out.iter().find_map(|one| match one {
+        LegOut::Transmit(over, bytes) if bytes.starts_with(b"SIP/2.0 200") => Some(over.remote.port()),
+        LegOut::Transmit(..) | LegOut::Event(_) => None,
+    });
+    assert_eq!(to, Some(6_500));
+}
