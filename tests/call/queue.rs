@@ -390,3 +390,18 @@ fn a_caller_whose_ack_answers_nothing_is_not_left_in_silence() {
     world.finish();
     world.assert_clean();
 }
+
+#[test]
+fn a_caller_who_left_the_queue_is_offered_to_nobody() {
+    let mut world = World::new(20);
+    world.dial("12369");
+    assert!(world.until(Duration::from_secs(5), |world| world.phase() == Some("queueing")));
+    world.run_for(Duration::from_secs(2));
+    world.hang_up("caller");
+    world.run_for(Duration::from_secs(1));
+    world.phone("1001", 7_201, Manner::answers(300));
+    world.run_for(Duration::from_secs(3));
+    assert!(!world.story().contains("acd > Offer"), "{}", world.story());
+    world.finish();
+    world.assert_clean();
+}
