@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use switch12345::acd::words::AcdVerdict;
+use switch12345::base::id::LegId;
 use switch12345::call::legs::CALLER;
 use switch12345::call::words::{CallInput, OperatorCommand};
 use switch12345::event::call::{Happening, OfferEnd};
@@ -404,4 +405,40 @@ fn a_caller_who_left_the_queue_is_offered_to_nobody() {
     assert!(!world.story().contains("acd > Offer"), "{}", world.story());
     world.finish();
     world.assert_clean();
+}
+
+#[test]
+fn a_winner_who_is_gone_before_the_greeting_ends_leaves_the_caller_at_the_head_of_the_queue() {
+    for dropped in [false, true] {
+        let mut world = World::new(21);
+        // The greeting lasts two seconds and is not cut: he answers under it and waits for its end.
+        world.phone("1001", 7_201, Manner::answers(300));
+        world.dial("12369");
+        assert!(world.until(Duration::from_secs(2), |world| world.phase() == Some("won")), "{}", world.story());
+        world.run_for(Duration::from_millis(200));
+        assert!(world.phase() == Some("won") && world.phones["1001"].talks(), "{}", world.story());
+        world.phone("1002", 7_202, Manner::answers(300));
+        if dropped {
+            world.operate(OperatorCommand::HangUp { leg: Some(LegId(1)), reason: EndReason::LegLost });
+        } else {
+            world.hang_up("1001");
+        }
+        world.run_for(Duration::from_secs(10));
+        assert!(world.phones["1002"].talks() && world.phones["caller"].talks(), "{}", world.story());
+        assert!(!world.phones["1001"].talks(), "{}", world.story());
+        let back = |what: &Happening| matches!(what, Happening::Queued { rejoined: true, .. });
+        assert_eq!(world.count(back), 1, "{}", world.story());
+        let story = world.story();
+        let joins = story.lines().filter(|line| line.contains("call > acd Join(")).collect::<Vec<_>>();
+        let since = |line: &&str| {
+            line.split("joined_at: ").nth(1).and_then(|rest| rest.split(", head").next().map(str::to_owned))
+        };
+        let times = joins.iter().map(since).collect::<Vec<_>>();
+        assert!(times.len() == 2 && times[0].is_some() && times[0] == times[1], "the old join time: {joins:?}");
+        world.hang_up("caller");
+        world.finish();
+        world.assert_clean();
+        let tickets = |what: &Happening| matches!(what, Happening::Ended { .. });
+        assert_eq!(world.count(tickets), 1, "{}", world.story());
+    }
 }
