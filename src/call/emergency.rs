@@ -11,6 +11,7 @@
 //! | desk answered, agent there | agent and desk, mixed | leaves when ready |
 //! | desk answered, agent gone | the desk | – |
 //! | desk lost | as if it had not answered yet; it is called again | |
+//! | another line's key before the desk answered | as before; the newer line is called instead | talks on |
 //!
 //! Deliberately absent: which numbers are emergencies (`plan`), reserved ports and channels (`engine`, `switch`).
 
@@ -87,13 +88,15 @@ impl Control {
         self.begin_round(cx);
     }
 
-    /// The one key: caller, agent and desk are joined.
+    /// The one key: caller, agent and desk are joined. The newest key counts: a line that has not answered yet is
+    /// withdrawn for another one, because a slip of the finger must not block the right desk. The key of a line that
+    /// is being called, or whose desk is there, does nothing.
     pub(super) fn hand_over(&mut self, cx: &mut Cx<'_>, line: &str, by: Option<AgentId>) {
         let talking = matches!(self.phase, Phase::Talking(_)) && self.legs.alive(CALLER).is_some();
-        let busy =
-            self.handover.as_ref().is_some_and(|handover| handover.desk.is_none() || handover.line.as_ref() == line);
+        let called = self.handover.as_ref().is_some_and(|handover| handover.line.as_ref() == line);
         let known = self.tenant(cx.plans.newest).and_then(|tenant| tenant.emergency.get(line));
-        let Some(known) = known.filter(|_| talking && !busy) else { return };
+        let Some(known) = known.filter(|known| talking && !called && !self.has_desk(&known.name)) else { return };
+        self.drop_emergency(cx);
         let line: Arc<str> = Arc::from(known.number.as_str());
         self.handover = Some(HandOver {
             line: Arc::clone(&line),
@@ -108,6 +111,15 @@ impl Control {
         self.emit(cx, Happening::EmergencyStarted { line, mode: EmergencyMode::ThreeWay, by });
         self.begin_round(cx);
         self.alone_in_emergency(cx);
+    }
+
+    /// Whether somebody of this line is in the citizen's talk.
+    fn has_desk(&self, name: &str) -> bool {
+        let members = self.legs.members(Room::MAIN);
+        members
+            .iter()
+            .filter_map(|leg| self.legs.alive(*leg))
+            .any(|leg| leg.role == LegRole::Emergency && leg.party.unit.as_deref() == Some(name))
     }
 
     fn begin_round(&mut self, cx: &mut Cx<'_>) {
@@ -277,7 +289,7 @@ impl Control {
         }
     }
 
-    /// The caller left; what was not answered yet is withdrawn.
+    /// The caller left, or another line was chosen: what was not answered yet is withdrawn.
     pub(super) fn drop_emergency(&mut self, cx: &mut Cx<'_>) {
         if self.handover.as_ref().is_some_and(|handover| handover.desk.is_none()) {
             let agent_stayed = self.legs.members(Room::MAIN).iter().any(|leg| *leg != CALLER);

@@ -209,3 +209,44 @@ fn an_emergency_call_is_never_ended_by_its_session_timer() {
     world.finish();
     world.assert_clean();
 }
+
+#[test]
+fn a_wrong_key_does_not_block_the_right_line() {
+    for agent_leaves in [false, true] {
+        let mut world = talk(22);
+        world.phone("desk2", 7_102, Manner::RINGS);
+        world.key("1001", "*10");
+        world.run_for(Duration::from_secs(2));
+        assert!(!world.phones["desk2"].is_idle(), "110 rings\n{}", world.story());
+        if agent_leaves {
+            world.hang_up("1001");
+            world.run_for(Duration::from_millis(500));
+        }
+        world.phone("desk1", 7_101, Manner::answers(1_500));
+        key_120(&mut world);
+        world.run_for(Duration::from_millis(800));
+        // The same key again changes nothing.
+        key_120(&mut world);
+        assert!(world.until(Duration::from_secs(6), with_desk), "{}", world.story());
+        world.run_for(Duration::from_secs(1));
+        let members = world.call.as_ref().map(|call| call.control().legs().members(Room::MAIN).len());
+        assert_eq!(members, Some(if agent_leaves { 2 } else { 3 }), "{}", world.story());
+        assert!(world.phones["desk1"].talks(), "{}", world.story());
+        assert!(world.phones["desk2"].lines.iter().all(|line| line.leg.has_ended()), "{}", world.story());
+        let result = |wanted: &'static str, which: AttemptResult| move |what: &Happening| matches!(what, Happening::EmergencyResult { line, result, .. } if line.as_ref() == wanted && *result == which);
+        assert_eq!(world.count(result("110", AttemptResult::Withdrawn)), 1, "{}", world.story());
+        assert_eq!(world.count(result("120", AttemptResult::Answered)), 1, "{}", world.story());
+        let started = |what: &Happening| matches!(what, Happening::EmergencyStarted { .. });
+        assert_eq!(world.count(started), 2, "{}", world.story());
+        // A line whose desk is there is not called a second time, also when another one was pressed in between.
+        world.operate(OperatorCommand::Emergency { line: "110".into(), by: None });
+        world.run_for(Duration::from_millis(500));
+        key_120(&mut world);
+        world.run_for(Duration::from_millis(500));
+        assert_eq!(world.count(started), 3, "{}", world.story());
+        world.hang_up("caller");
+        world.finish();
+        world.assert_clean();
+        assert_eq!(world.count(result("110", AttemptResult::Withdrawn)), 2, "{}", world.story());
+    }
+}
