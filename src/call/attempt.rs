@@ -231,7 +231,7 @@ impl Control {
         ways: Vec<Way>,
         ring: Duration,
     ) -> AttemptId {
-        let id = AttemptId(self.mint());
+        let id = self.mint_attempt();
         self.attempts.push(Attempt { id, aim, callee, ways, wait: None, rings: Vec::new(), ring, failed: None });
         self.next_way(cx, id);
         id
@@ -354,21 +354,20 @@ impl Control {
         let stage = RingStage::Finding(lookup);
         let Some((id, _)) = self.ring_where(|ring| ring.stage == stage) else { return };
         let mut targets = targets.0;
-        if targets.is_empty() {
+        let first = (!targets.is_empty()).then(|| targets.remove(0));
+        let Some(leg) = first.and_then(|first| self.call_target(cx, id, |ring| ring.stage == stage, &first)) else {
             if let Some((_, ring)) = self.take_ring(|ring| ring.stage == stage) {
                 self.ring_over(cx, id, &ring, Failure::NOWHERE);
             }
             return;
-        }
-        let first = targets.remove(0);
-        let leg = self.call_target(cx, id, |ring| ring.stage == stage, &first);
-        if let (Some(leg), Some((_, ring))) = (leg, self.ring_where(|ring| ring.stage == stage)) {
+        };
+        if let Some((_, ring)) = self.ring_where(|ring| ring.stage == stage) {
             ring.stage = RingStage::Calling { leg, rest: targets };
             self.told_ringing(cx, leg);
         }
     }
 
-    /// Makes a leg toward a target of a ring.
+    /// Makes a leg toward a target of a ring; `None` when the call's legs are used up.
     fn call_target(
         &mut self,
         cx: &mut Cx<'_>,
@@ -389,7 +388,7 @@ impl Control {
         let own = matches!(attempt.aim, Aim::Queue) || matches!(attempt.wait, Some(Wait::Queue(..)));
         let cause = if own { LineCause::Queue } else { LineCause::Own };
         let outgoing = self.outgoing(cx, ring, target, role);
-        let leg = self.make_leg(cx, role, party, cause);
+        let leg = self.make_leg(cx, role, party, cause)?;
         self.act_when_ready(leg, LegAction::Invite(Box::new(outgoing)));
         Some(leg)
     }
@@ -454,8 +453,13 @@ impl Control {
         let next = rest.remove(0);
         self.add_ring(id, ring);
         let old = |ring: &Ring| ring.leg() == Some(leg);
-        let new = self.call_target(cx, id, old, &next);
-        if let (Some(new), Some((_, ring))) = (new, self.ring_where(old)) {
+        let Some(new) = self.call_target(cx, id, old, &next) else {
+            if let Some((_, ring)) = self.take_ring(old) {
+                self.ring_over(cx, id, &ring, failure);
+            }
+            return;
+        };
+        if let Some((_, ring)) = self.ring_where(old) {
             ring.stage = RingStage::Calling { leg: new, rest };
             if self.aim_of(id) == Some(&Aim::Emergency) {
                 self.emergency_tried(cx, new, None);
@@ -557,10 +561,13 @@ impl Control {
     }
 
     /// Makes an outgoing leg, with the ports asked for ahead when there are some.
-    fn make_leg(&mut self, cx: &mut Cx<'_>, role: LegRole, party: Party, cause: LineCause) -> LegId {
+    fn make_leg(&mut self, cx: &mut Cx<'_>, role: LegRole, party: Party, cause: LineCause) -> Option<LegId> {
         let emergency = role == LegRole::Emergency;
         let spare = if emergency { None } else { self.spare.take() };
-        let id = spare.as_ref().map_or_else(|| LegId(self.mint_leg()), |spare| spare.leg);
+        let id = match &spare {
+            Some(spare) => spare.leg,
+            None => self.mint_leg()?,
+        };
         let mut leg = CallLeg::new(id, role, party.clone(), false, cause);
         leg.idle = Source::Silence;
         leg.stage = Stage::Setup;
@@ -574,6 +581,6 @@ impl Control {
         }
         self.legs.add(leg);
         self.emit(cx, Happening::LegStarted { leg: id, role, party });
-        id
+        Some(id)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::acd::words::{AcdVerdict, LineState, QueueRequest};
-use crate::base::id::{AgentId, JoinId, LegId, LookupId};
+use crate::base::id::{AgentId, LegId, LookupId};
 use crate::base::now::{Mono, Now};
 use crate::call::attempt::{Aim, Attempt, Failure};
 use crate::call::bridge::PROBE_EVERY;
@@ -17,6 +17,7 @@ use crate::call::emergency::{HandOver, MEDIA_RETRY};
 use crate::call::journal::Gate;
 use crate::call::leg::words::{LegAction, LegEvent};
 use crate::call::legs::{CALLER, Legs, Stage};
+use crate::call::mints::Mints;
 use crate::call::phase::Phase;
 use crate::call::setup::Origins;
 use crate::call::words::{CallEffect, Identity, OperatorCommand, Query, Targets};
@@ -25,8 +26,7 @@ use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::{Plan, Tenant};
 use crate::plan::step::{Cursor, QueueStep};
 use crate::rtp::command::{
-    Codec, DigitPolicy, LegKind, LocalMedia, MediaClass, MediaCommand, MediaLeg, MediaReport, PlayToken, RefusedWhy,
-    Source,
+    Codec, DigitPolicy, LegKind, LocalMedia, MediaClass, MediaCommand, MediaLeg, MediaReport, RefusedWhy, Source,
 };
 
 /// The plans a call is decided with.
@@ -96,17 +96,6 @@ pub enum Doing {
 pub(super) struct Spare {
     pub(super) leg: LegId,
     pub(super) local: Option<Box<LocalMedia>>,
-}
-
-/// Counters ids are minted from; never reused while the call lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Mints {
-    leg: u16,
-    join: u16,
-    lookup: u32,
-    play: u32,
-    other: u16,
-    transfer: u16,
 }
 
 /// One call without its protocol.
@@ -443,37 +432,6 @@ impl Control {
     /// The place of the call, as the pinned plan has it.
     pub(super) fn tenant<'p>(&self, plan: &'p Plan) -> Option<&'p Tenant> {
         plan.tenant(&self.origins.tenant).map(Arc::as_ref)
-    }
-
-    pub(super) const fn mint_leg(&mut self) -> u16 {
-        self.mints.leg += 1;
-        self.mints.leg
-    }
-
-    pub(super) const fn mint_join(&mut self) -> JoinId {
-        let nth = self.mints.join;
-        self.mints.join += 1;
-        JoinId { call: self.identity.call, nth }
-    }
-
-    pub(super) const fn mint_lookup(&mut self) -> LookupId {
-        self.mints.lookup += 1;
-        LookupId(self.mints.lookup)
-    }
-
-    pub(super) const fn mint_play(&mut self) -> PlayToken {
-        self.mints.play += 1;
-        PlayToken(self.mints.play)
-    }
-
-    pub(super) const fn mint(&mut self) -> u16 {
-        self.mints.other += 1;
-        self.mints.other
-    }
-
-    pub(super) const fn mint_transfer(&mut self) -> u16 {
-        self.mints.transfer += 1;
-        self.mints.transfer
     }
 
     /// Its names.

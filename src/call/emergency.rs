@@ -35,6 +35,12 @@ use crate::rtp::command::Source;
 /// How long a hand-over rests between two rounds of its routes: the desk's trunk has just failed, and the caller
 /// hears the spoken instruction meanwhile.
 const ROUND_REST: Duration = Duration::from_secs(2);
+/// From how many legs on a call rests longer, so that those it may name last beyond a day.
+const MANY_LEGS: u16 = 2_048;
+/// The least rest then.
+const LATE_REST: Duration = Duration::from_secs(5);
+/// The rest for each leg of the round that failed, then.
+const LATE_REST_PER_LEG: Duration = Duration::from_secs(3);
 /// How long each route rings where the plan does not say.
 const RING: Duration = Duration::from_secs(20);
 /// When ports are asked for again that an emergency caller was refused.
@@ -55,10 +61,17 @@ pub struct HandOver {
     pub routes: Vec<DialTarget>,
     /// How many rounds have failed since the last answer.
     pub round: u16,
+    /// How many legs the call had named when this round began.
+    pub legs_before: u16,
     /// When the next round begins.
     pub again_at: Option<Mono>,
     /// The desk's leg, once it has answered.
     pub desk: Option<LegId>,
+}
+
+/// How long to rest after a round, by the legs the call has named and those of the round.
+fn rest_after(named: u16, of_round: u16) -> Duration {
+    if named < MANY_LEGS { ROUND_REST } else { LATE_REST.max(LATE_REST_PER_LEG * u32::from(of_round)) }
 }
 
 impl Control {
@@ -79,6 +92,7 @@ impl Control {
             direct: true,
             routes: step.targets.clone(),
             round: 0,
+            legs_before: 0,
             again_at: None,
             desk: None,
         });
@@ -105,6 +119,7 @@ impl Control {
             direct: false,
             routes: Vec::new(),
             round: 0,
+            legs_before: 0,
             again_at: None,
             desk: None,
         });
@@ -123,8 +138,10 @@ impl Control {
     }
 
     fn begin_round(&mut self, cx: &mut Cx<'_>) {
+        let named = self.legs_named();
         let Some(handover) = &mut self.handover else { return };
         cx.act(CALLER, LegAction::Keep);
+        handover.legs_before = named;
         handover.again_at = None;
         handover.desk = None;
         let (line, name) = (Arc::clone(&handover.line), Arc::clone(&handover.name));
@@ -142,9 +159,10 @@ impl Control {
 
     /// Every route has failed: say so, rest, begin anew.
     pub(super) fn round_failed(&mut self, cx: &mut Cx<'_>) {
+        let named = self.legs_named();
         let Some(handover) = &mut self.handover else { return };
         handover.round = handover.round.saturating_add(1);
-        handover.again_at = Some(cx.now.mono + ROUND_REST);
+        handover.again_at = Some(cx.now.mono + rest_after(named, named.saturating_sub(handover.legs_before)));
         let first = handover.round == 1;
         if self.alone_in_emergency(cx) {
             return;
@@ -300,5 +318,25 @@ impl Control {
         if let Some(id) = under_way {
             self.cancel(cx, id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::mints::LAST_LEG;
+
+    #[test]
+    fn the_legs_of_a_call_last_beyond_a_day_however_many_routes_fail_at_once() {
+        for of_round in [1, 2, 3, 8, 64] {
+            let (mut named, mut rested) = (0_u16, Duration::ZERO);
+            while named < LAST_LEG {
+                named = named.saturating_add(of_round);
+                rested += rest_after(named, of_round);
+            }
+            assert!(rested > Duration::from_secs(24 * 3_600), "{of_round}: {rested:?}");
+        }
+        assert_eq!(rest_after(MANY_LEGS - 1, 2), ROUND_REST, "the first half hour of two routes is not slowed down");
+        assert_eq!(rest_after(MANY_LEGS, 1), Duration::from_secs(5));
     }
 }

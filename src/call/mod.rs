@@ -14,7 +14,7 @@
 //! | `transfer`, `three_way`, `codes` | what agents ask for |
 //! | `emergency` | lines that are never given up |
 //! | `ending` | the only way out |
-//! | `legs`, `phase`, `journal`, `due`, `announce` | state, events, deadlines, texts |
+//! | `legs`, `phase`, `mints`, `journal`, `due`, `announce` | state, names, events, deadlines, texts |
 //!
 //! Deliberately absent: whose packet it is (`switch`), ranking (`acd`), packets of sound (`engine/media`).
 
@@ -44,6 +44,7 @@ mod ending;
 pub mod journal;
 pub mod leg;
 pub mod legs;
+mod mints;
 mod outgoing;
 pub mod phase;
 mod queueing;

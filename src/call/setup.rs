@@ -13,10 +13,11 @@ use crate::base::calendar::china;
 use crate::base::hotline::Channel;
 use crate::base::id::{LegId, TenantName, TrunkName};
 use crate::base::now::Now;
-use crate::call::control::{Control, Cx, Doing, Mints, Plans, Spare};
+use crate::call::control::{Control, Cx, Doing, Plans, Spare};
 use crate::call::journal::{BARRIER, Gate};
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CALLER, CallLeg, Legs, PlayFor, Stage};
+use crate::call::mints::Mints;
 use crate::call::phase::Phase;
 use crate::call::words::Identity;
 use crate::event::call::{
@@ -125,8 +126,10 @@ impl Control {
         call.legs.add(CallLeg::new(CALLER, LegRole::Caller, party.clone(), true, LineCause::Own));
         call.emit(cx, Happening::LegStarted { leg: CALLER, role: LegRole::Caller, party });
         call.allocate(cx, CALLER, emergency);
-        if matches!(route.first, Step::Queue(_) | Step::Dial(_)) && !emergency {
-            let leg = LegId(call.mint_leg());
+        if matches!(route.first, Step::Queue(_) | Step::Dial(_))
+            && !emergency
+            && let Some(leg) = call.mint_leg()
+        {
             call.allocate(cx, leg, false);
             call.spare = Some(Spare { leg, local: None });
         }

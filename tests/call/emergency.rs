@@ -250,3 +250,24 @@ fn a_wrong_key_does_not_block_the_right_line() {
         assert_eq!(world.count(result("110", AttemptResult::Withdrawn)), 2, "{}", world.story());
     }
 }
+
+#[test]
+fn a_call_whose_legs_are_used_up_fails_its_attempts_and_goes_on() {
+    let mut world = talk(23);
+    let call = world.call.take().expect("a call");
+    let mut stored = serde_json::to_value(&call).expect("a call can be stored");
+    *stored.pointer_mut("/control/mints/leg").expect("the counter of legs") = 0x7ffe.into();
+    world.call = Some(serde_json::from_value(stored).expect("a stored call can be read"));
+    key_120(&mut world);
+    world.run_for(Duration::from_secs(30));
+    assert!(world.phones["caller"].talks() && world.phones["1001"].talks(), "{}", world.story());
+    assert!(!with_desk(&world) && world.phones["desk2"].is_idle(), "no leg is left for the second route");
+    let made = |what: &Happening| matches!(what, Happening::LegStarted { leg: LegId(0x7fff), .. });
+    assert_eq!(world.count(made), 1, "{}", world.story());
+    world.hang_up("1001");
+    world.run_for(Duration::from_secs(30));
+    assert!(world.phones["caller"].talks() && world.media.is_audible(CALLER), "{}", world.story());
+    world.hang_up("caller");
+    world.finish();
+    world.assert_clean();
+}
