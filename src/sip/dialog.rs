@@ -454,6 +454,17 @@ impl Opening<'_> {
     }
 }
 
+/// Begins a request outside a dialog that is tried again after a refusal: the same with a fresh branch and the next
+/// CSeq number (RFC 3261 §8.1.3.5).
+#[must_use]
+pub fn try_again(request: &Message, flow: &Flow, branch: &str) -> Draft {
+    let number = CSeq::new(request.cseq().number.saturating_add(1), request.cseq_method().clone());
+    Draft::from_message(request)
+        .without(Name::Via)
+        .prepend(Name::Via, via(flow, branch))
+        .replace(Name::CSeq, number.to_string())
+}
+
 fn via(flow: &Flow, branch: &str) -> Vec<u8> {
     Via::compose(flow.transport, &flow.local.to_string(), branch.as_bytes())
 }

@@ -55,6 +55,13 @@ enum AskedMachine {
 }
 
 impl Asked {
+    /// A refused INVITE whose ACK must be repeated with the refusal.
+    pub(super) fn refused(request: &Message, client: ClientInvite) -> Self {
+        let branch = request.via().branch().unwrap_or_default().to_vec();
+        let machine = AskedMachine::Invite(Box::new(client));
+        Self { branch, method: Method::Invite, cseq: request.cseq().number, machine }
+    }
+
     pub(super) fn deadline(&self) -> Option<Mono> {
         match &self.machine {
             AskedMachine::Plain(client) => client.deadline(),
@@ -195,7 +202,6 @@ impl Leg {
     }
 
     fn on_bye(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
-        let request = &arrived.message;
         self.respond_plain(now, rules, arrived, 200, out);
         if self.state == LegState::Waiting {
             // BYE on an early dialog ends the INVITE too (RFC 3261 §15.1.2).
@@ -205,7 +211,7 @@ impl Leg {
         self.bye_after_ack = None;
         if self.state < LegState::Leaving {
             self.leave();
-            out.push(LegOut::Event(LegEvent::Bye { q850: q850_of(request) }));
+            out.push(LegOut::Event(LegEvent::Bye { q850: q850_of(&arrived.message) }));
         }
     }
 
@@ -586,8 +592,7 @@ impl Leg {
 
     /// An answer that keeps no state: the request is not of this dialog.
     fn refuse(rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
-        let request = &arrived.message;
-        let draft = Draft::response(request, status, None)
+        let draft = Draft::response(&arrived.message, status, None)
             .via_source(arrived.flow.remote)
             .header(Name::Server, rules.product.as_bytes());
         out.push(LegOut::Transmit(arrived.flow, draft.finish().bytes().clone()));

@@ -5,25 +5,29 @@
 //! | it goes on until | then the call hears |
 //! |---|---|
 //! | a 2xx | `Answered`; a later 2xx of another fork is acknowledged and gets BYE |
-//! | a refusal | `Failed` with its status |
+//! | 422 with a Min-SE | nothing: it is tried once more with that interval (RFC 4028 §7.3) |
+//! | any other refusal | `Failed` with its status |
 //! | nothing responds for `dead_after` | `Failed` 408, not responded; a late 2xx is acknowledged and gets BYE |
 //! | it rings longer than `ring` | `Failed` 408; cancelled, likewise |
 //!
 //! Deliberately absent: the next target (the call has the list), challenges, redirection.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::dialog_requests::Asked;
 use super::incoming::sdp_of;
 use super::words::{LegEvent, Outgoing};
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::event::reason::EndReason;
-use crate::sip::dialog::{Dialog, Opening};
+use crate::sip::dialog::{Dialog, Opening, try_again};
 use crate::sip::header::address::NameAddr;
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::offer_answer::{Answering, Slot};
-use crate::sip::session_timer::agreed_in;
+use crate::sip::session_timer::{Asked as AskedTimer, agreed_in};
 use crate::sip::transaction::client_invite::ClientInvite;
 use crate::sip::transaction::{TuEvent, TxEffect};
 
@@ -33,7 +37,10 @@ pub(super) struct Calling {
     request: Message,
     transaction: ClientInvite,
     dead_at: Option<Mono>,
+    dead_after: Duration,
     ring_until: Mono,
+    /// Whether it was tried again with the interval of a 422.
+    tried_again: bool,
     /// Whether the call was told how it ended.
     told: bool,
 }
@@ -81,6 +88,8 @@ impl Leg {
             request,
             transaction,
             dead_at: Some(now.mono + wanted.dead_after),
+            dead_after: wanted.dead_after,
+            tried_again: false,
             ring_until: now.mono + wanted.ring,
             told: false,
         }));
@@ -219,9 +228,41 @@ impl Leg {
             status => {
                 let mut events = Vec::new();
                 let _ = self.description.on_response(slot, Answering::Failure, None, &mut events);
-                self.fail_calling(status, true, out);
+                if status != 422 || !self.call_longer(now, rules, response, out) {
+                    self.fail_calling(status, true, out);
+                }
             }
         }
+    }
+
+    /// Tries once more with the session interval a 422 asks for; whether it did.
+    fn call_longer(&mut self, now: Now, rules: &LegRules, refusal: &Message, out: &mut Vec<LegOut>) -> bool {
+        let (Some(flow), Some(calling)) = (self.flow, &mut self.outgoing) else { return false };
+        let wanted = AskedTimer::of(refusal).min_se;
+        let asked = agreed_in(&calling.request).map_or(0, |asked| asked.seconds);
+        let longer = wanted.filter(|least| least.as_secs() > u64::from(asked));
+        if longer.is_none() || calling.tried_again || calling.told || self.state >= LegState::Talking {
+            return false;
+        }
+        let (expires, min_se) = rules.session.ask(longer);
+        let mut draft = try_again(&calling.request, &flow, &self.minter.branch())
+            .replace(Name::SessionExpires, expires.to_string())
+            .replace(Name::MinSe, min_se.as_secs().to_string());
+        let slot = Slot::invite(calling.request.cseq().number.saturating_add(1));
+        if let Some(body) = self.description.offer(slot).ok().flatten() {
+            draft = draft.body("application/sdp", body);
+        }
+        let request = draft.finish();
+        let mut effects = Vec::new();
+        let reliable = flow.transport.is_reliable();
+        let transaction = ClientInvite::start(now, request.clone(), reliable, &rules.timers, &mut effects);
+        let before = std::mem::replace(&mut calling.transaction, transaction);
+        self.asked.push(Asked::refused(&calling.request, before));
+        calling.request = request;
+        calling.dead_at = Some(now.mono + calling.dead_after);
+        calling.tried_again = true;
+        self.transmit(effects, out);
+        true
     }
 
     fn on_success(&mut self, now: Now, rules: &LegRules, response: &Message, slot: Slot, out: &mut Vec<LegOut>) {
