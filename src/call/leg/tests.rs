@@ -583,19 +583,4 @@ fn the_ack_goes_to_the_contact_over_the_flow_of_the_invite() {
     assert_eq!(over, flow(5062, 6000));
 }
 
-#[test]
-fn an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up_at_once() {
-    let mut pair = Pair::calling(&[]);
-    pair.until(|pair| pair.callee.is_some());
-    pair.act(false, LegAction::Ring);
-    pair.until(|pair| pair.has(true, &LegEvent::Ringing));
-    pair.act(false, local_media(30_000));
-    pair.act(false, LegAction::Answer);
-    pair.act(true, LegAction::HangUp(EndReason::Normal));
-    let begun = pair.now.mono;
-    pair.until(|pair| pair.count(|(caller, event)| !caller && matches!(event, LegEvent::Bye { .. })) == 1);
-    assert!(pair.now.mono.since(begun) < Duration::from_secs(1), "{:?}", pair.heard);
-    pair.drain();
-}
-
 mod answers;

@@ -119,3 +119,18 @@ fn a_422_that_asks_for_nothing_longer_or_comes_twice_is_a_failure() {
     assert_eq!(invites.len(), 2);
     assert!(pair.has(true, &LegEvent::Failed { status: 422, responded: true }));
 }
+
+#[test]
+fn an_answer_that_crosses_the_cancel_is_acknowledged_and_hung_up_at_once() {
+    let mut pair = Pair::calling(&[]);
+    pair.until(|pair| pair.callee.is_some());
+    pair.act(false, LegAction::Ring);
+    pair.until(|pair| pair.has(true, &LegEvent::Ringing));
+    pair.act(false, local_media(30_000));
+    pair.act(false, LegAction::Answer);
+    pair.act(true, LegAction::HangUp(EndReason::Normal));
+    let begun = pair.now.mono;
+    pair.until(|pair| pair.count(|(caller, event)| !caller && matches!(event, LegEvent::Bye { .. })) == 1);
+    assert!(pair.now.mono.since(begun) < Duration::from_secs(1), "{:?}", pair.heard);
+    pair.drain();
+}
