@@ -67,7 +67,7 @@ impl Switch {
         let route = self.decide(now, &trunk, &numbers);
         let emergency = matches!(route.verdict, Verdict::Emergency(_));
         // An emergency call is not turned away for what it requires beyond us: the call itself can still be made.
-        if !emergency && !(self.require(&arrived, out) && self.readable(&arrived, out)) {
+        if !emergency && (!self.require(&arrived, out) || !self.readable(&arrived, out)) {
             return;
         }
         if arrived.message.max_forwards() == Some(0) {
