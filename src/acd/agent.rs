@@ -2,7 +2,7 @@
 //!
 //! The state is the product of reports and never set as a whole: [`Agent::shown`] derives the word people see and
 //! [`Agent::blocked`] the reason why no call is offered; the choice and its explanation read the same function.
-//! Deliberately absent: queues and their order ([`super::queue`]), and when the fields change ([`super::desk`],
+//! Deliberately absent: queues and their order ([`super::queue`]), and when the fields change (`desk`,
 //! [`super::offer`]).
 //!
 //! | field | set by | cleared by |

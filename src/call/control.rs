@@ -1,7 +1,7 @@
 //! Call control: who is fetched, who hears whom and what is reported, in words of telephony only.
 //!
 //! [`Control`] never sees a message; [`Call`](super::Call) couples it with the legs that do. Every input ends in
-//! [`Control::settle`], the one place where waiting actions are released and every leg is told what it hears, so no
+//! `Control::settle`, the one place where waiting actions are released and every leg is told what it hears, so no
 //! path can forget either. Deliberately absent: SIP, SDP, sockets, clocks.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The legs of a call as call control sees them: who, how far, and what each hears.
 //!
-//! Every leg has one desired [`Source`]; [`CallLeg::tune`] tells the media worker when it differs from the last one
+//! Every leg has one desired [`Source`]; `CallLeg::tune` tells the media worker when it differs from the last one
 //! told, so that no path through a call can forget a leg in silence. Actions that must wait (for the store barrier,
 //! for media ports) stand in `waiting` in order. Deliberately absent: dialogs and SDP (`leg`).
 

@@ -2,7 +2,7 @@
 
 use crate::plan::load::Files;
 
-/// The configuration's path among [`FILES`].
+/// The configuration's path among `FILES`.
 pub const CONFIG: &str = "config/switch.toml";
 
 const FILES: [(&str, &str); 5] = [
@@ -13,7 +13,7 @@ const FILES: [(&str, &str); 5] = [
     ("dialplans/yunnan-city.toml", include_str!("../../dialplans/yunnan-city.toml")),
 ];
 
-/// [`FILES`] as the loader reads them.
+/// `FILES` as the loader reads them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shipped;
 

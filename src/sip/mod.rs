@@ -8,7 +8,7 @@
 //! | [`message`] | a message and its fields |
 //! | [`parse`] | bytes to message, and the limits |
 //! | [`frame`] | streams to messages |
-//! | [`print`] | writing messages |
+//! | [`mod@print`] | writing messages |
 //! | [`transaction`] | the machines of RFC 3261 §17 |
 //! | [`dialog`] | dialogs, their route sets and sequence numbers |
 //! | [`offer_answer`] | who owes an offer or an answer |
