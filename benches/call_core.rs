@@ -37,6 +37,7 @@ use switch12345::event::call::Barrier;
 use switch12345::plan::load::{Files, Request, load};
 use switch12345::plan::model::Plan;
 use switch12345::plan::route::Facts;
+use switch12345::plan::trunk::Reliable;
 use switch12345::rtp::command::{LocalMedia, MediaCommand, MediaReport, Source};
 use switch12345::sip::message::{Message, Method};
 use switch12345::sip::session_timer::SessionPolicy;
@@ -337,6 +338,8 @@ impl Engine {
                         route: Vec::new(),
                         trunk: None,
                         trusted: true,
+                        stream: None,
+                        reliable: Reliable::default(),
                     };
                     let found = CallInput::Found(lookup, Box::new(Targets(vec![target])));
                     story.waiting.push_back(Waiting::Call(found));

@@ -26,8 +26,8 @@ use crate::event::call::{
 use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::Hotline;
 use crate::plan::route::{Caller, Route, Verdict};
-use crate::plan::settings;
 use crate::plan::step::{Announcement, DialPurpose, Outcome, Step};
+use crate::plan::trunk;
 use crate::rtp::command::Source;
 
 /// How often 183 is repeated to a caller in early media (`contract.md` §4, RFC 3261 §13.3.1.1).
@@ -314,11 +314,11 @@ impl Control {
     }
 }
 
-const fn source_of(source: settings::CallSource) -> CallSource {
+const fn source_of(source: trunk::CallSource) -> CallSource {
     match source {
-        settings::CallSource::Public => CallSource::Public,
-        settings::CallSource::Police => CallSource::Police,
-        settings::CallSource::Province => CallSource::Province,
-        settings::CallSource::Subcentre => CallSource::Subcentre,
+        trunk::CallSource::Public => CallSource::Public,
+        trunk::CallSource::Police => CallSource::Police,
+        trunk::CallSource::Province => CallSource::Province,
+        trunk::CallSource::Subcentre => CallSource::Subcentre,
     }
 }

@@ -19,8 +19,8 @@ use crate::call::words::{Destination, OperatorCommand};
 use crate::event::call::{AttemptResult, Happening, LegRole, TransferKind};
 use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::Tenant;
-use crate::plan::settings::Trunk;
 use crate::plan::step::{DialTarget, When};
+use crate::plan::trunk::Trunk;
 use crate::rtp::command::{DigitPolicy, MediaCommand};
 
 /// How long a third party is rung.

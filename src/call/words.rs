@@ -15,6 +15,7 @@ use crate::base::flow::{Flow, FlowId};
 use crate::base::id::{AgentId, LegId, LookupId, QueueName, TicketId, TrunkName};
 use crate::event::call::{Barrier, CallEvent, Classification};
 use crate::event::reason::EndReason;
+use crate::plan::trunk::Reliable;
 use crate::rtp::command::{MediaCommand, MediaReport};
 use crate::sip::message::Message;
 
@@ -61,6 +62,10 @@ pub struct Target {
     pub trunk: Option<TrunkName>,
     /// Whether the citizen's number may be asserted there.
     pub trusted: bool,
+    /// A stream to the same peer for a request too large for a datagram (RFC 3261 §18.1.1); opened when first used.
+    pub stream: Option<Flow>,
+    /// Whether its provisional answers are asked to be reliable.
+    pub reliable: Reliable,
 }
 
 /// The ordered answer to a [`Query`]; empty when there is no way.

@@ -336,7 +336,7 @@ fn resolve_trunks(tasks: &TaskTracker, settings: &Settings, world: &World) {
         if target.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
             continue;
         }
-        let (host, port, switch) = (target.host.clone(), target.port, world.switch.clone());
+        let (host, port, switch) = (target.host.clone(), target.port_or_default(), world.switch.clone());
         tasks.spawn(async move {
             match tokio::net::lookup_host((host.as_str(), port)).await {
                 Ok(found) => {

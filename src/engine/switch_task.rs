@@ -229,7 +229,11 @@ impl SwitchTask {
             tenant: trunk.tenant.to_string(),
             calls: self.switch.admission().live_on(&trunk.name),
             max_calls: trunk.max_calls,
-            to: trunk.to.iter().map(|to| format!("{}:{}:{}", to.transport.param_name(), to.host, to.port)).collect(),
+            to: trunk
+                .to
+                .iter()
+                .map(|to| format!("{}:{}:{}", to.transport_or_default().param_name(), to.host, to.port_or_default()))
+                .collect(),
         });
         SwitchView {
             trunks: trunks.collect(),

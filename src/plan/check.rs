@@ -11,7 +11,7 @@ use crate::plan::diagnose::{At, Faults, Sources, nearest};
 use crate::plan::model::{Hotline, HotlineKey, Tenant};
 use crate::plan::read_settings::SettingsDraft;
 use crate::plan::read_tenant::{Reference, TenantDraft};
-use crate::plan::settings::SourceMatch;
+use crate::plan::trunk::SourceMatch;
 
 /// Checks everything.
 pub(super) fn check(settings: &SettingsDraft, drafts: &[TenantDraft], sources: &Sources, faults: &mut Faults) {

@@ -14,8 +14,9 @@ use crate::base::calendar::{Calendar, WorkHours};
 use crate::base::hotline::{MergeMode, SeatPolicy};
 use crate::base::id::{AgentId, ConfigHash, QueueId, QueueName, SkillName, TenantName, TrunkName};
 use crate::base::number::AreaCode;
-use crate::plan::settings::{Agent, Settings, Trunk};
+use crate::plan::settings::{Agent, Settings};
 use crate::plan::step::{DialTarget, When};
+use crate::plan::trunk::Trunk;
 
 /// One snapshot of configuration and dialplans.
 #[derive(Clone, Debug, PartialEq, Eq)]

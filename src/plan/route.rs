@@ -13,8 +13,8 @@ use crate::base::id::{TenantName, TrunkName};
 use crate::base::number::{AreaCode, CallerNumber, Candidate, dialled};
 use crate::plan::flow::{Flow, unknown_flow};
 use crate::plan::model::{Declared, EmergencyLine, Hotline, HotlineKey, HotlineStatus, Plan, Tenant};
-use crate::plan::settings::{CallSource, Trunk};
 use crate::plan::step::{Cursor, PlannedStep, Step, When};
+use crate::plan::trunk::{CallSource, Trunk};
 
 /// What an INVITE says, decoded; raw forms throughout.
 #[derive(Clone, Copy, Debug)]

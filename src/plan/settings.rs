@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::flow::{Side, Transport};
 use crate::base::id::{AgentId, QueueId, SkillName, TenantName, TrunkName};
-use crate::base::number::AreaCode;
 use crate::base::secret::Secret;
 use crate::plan::model::Declared;
+use crate::plan::trunk::Trunk;
 
 /// Everything the engine is configured with, beside the places' dialplans.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,75 +116,6 @@ pub struct MediaSettings {
 pub struct HttpSettings {
     /// Address and port.
     pub listen: SocketAddr,
-}
-
-/// A line to a carrier, an emergency centre, a department or another platform.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trunk {
-    /// Its name.
-    pub name: TrunkName,
-    /// The place calls from it belong to.
-    pub tenant: TenantName,
-    /// The area of 7- and 8-digit numbers and short codes that come over it.
-    pub area: Option<AreaCode>,
-    /// Source addresses by which it is known; empty = calls out only.
-    pub from: Vec<SourceMatch>,
-    /// Where calls out go, in order; the next one is tried when one fails.
-    pub to: Vec<TrunkTarget>,
-    /// Calls at once; 0 = no bound of its own.
-    pub max_calls: u32,
-    /// New calls a second; 0 = no bound of its own.
-    pub max_cps: u32,
-    /// Whether a citizen's number may be shown to it (P-Asserted-Identity out) and its own is believed.
-    pub trusted: bool,
-    /// Whether a caller who must wait is answered (200) first, or kept in early media (183).
-    pub answer_before_queue: bool,
-    /// How long early media may last before 200 is sent.
-    pub early_media_max: Duration,
-    /// Whether it is a dedicated line of an emergency centre (never capped, never probed out of use).
-    pub emergency: bool,
-    /// Who sends calls over it, as the ticket's `source` says.
-    pub source: CallSource,
-    /// Added to the priority of its calls.
-    pub priority: u8,
-    /// Where it is written.
-    pub declared: Declared,
-}
-
-/// A source address or network by which a trunk is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SourceMatch {
-    /// One address and port.
-    Peer(SocketAddr),
-    /// A network: address and prefix length in bits.
-    Net(IpAddr, u8),
-}
-
-/// One place a trunk's calls go to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TrunkTarget {
-    /// Host name or literal address.
-    pub host: String,
-    /// Port; 5060 (5061 for TLS) when the URI has none.
-    pub port: u16,
-    /// The transport of the URI; UDP when it says none.
-    pub transport: Transport,
-}
-
-/// Who sends the calls of a trunk (`domain.md` §4b `source`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallSource {
-    /// Citizens.
-    #[default]
-    Public,
-    /// The 110 platform passing on what is not urgent.
-    #[serde(rename = "110")]
-    Police,
-    /// The province's platform.
-    Province,
-    /// A sub-centre or department handing over.
-    Subcentre,
 }
 
 /// Somebody who takes calls.
@@ -320,33 +251,4 @@ impl Settings {
             Side::Agent => &self.sip.agent_listen,
         }
     }
-}
-
-impl SourceMatch {
-    /// How closely this names the source: prefix bits, one more for `ip:port`; `None` when it does not match.
-    #[must_use]
-    pub fn specificity(&self, source: SocketAddr) -> Option<u16> {
-        match (self, source.ip().to_canonical()) {
-            (Self::Peer(peer), ip) => {
-                (peer.ip().to_canonical() == ip && peer.port() == source.port()).then_some(u16::from(u8::MAX) + 1)
-            }
-            (Self::Net(IpAddr::V4(net), bits), IpAddr::V4(ip)) => {
-                same_bits(&net.octets(), &ip.octets(), *bits).then_some(u16::from(*bits))
-            }
-            (Self::Net(IpAddr::V6(net), bits), IpAddr::V6(ip)) => {
-                same_bits(&net.octets(), &ip.octets(), *bits).then_some(u16::from(*bits))
-            }
-            (Self::Net(..), _) => None,
-        }
-    }
-}
-
-fn same_bits(left: &[u8], right: &[u8], bits: u8) -> bool {
-    let mut left_over = u32::from(bits);
-    left.iter().zip(right).all(|(a, b)| {
-        let here = left_over.min(8);
-        left_over -= here;
-        let mask = u8::try_from(0xff00_u32 >> here & 0xff).unwrap_or(0);
-        a & mask == b & mask
-    })
 }

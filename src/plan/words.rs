@@ -6,8 +6,9 @@
 use crate::base::hotline::{MergeMode, SeatPolicy};
 use crate::plan::diagnose::{At, Faults, nearest};
 use crate::plan::model::{AfterCutoff, ContactKind, GreetingRule, Strategy, UnitKind, UtilityWay};
-use crate::plan::settings::{AgentRole, CallSource, DigestHash};
+use crate::plan::settings::{AgentRole, DigestHash};
 use crate::plan::step::When;
+use crate::plan::trunk::CallSource;
 
 /// A word list: each word and its meaning, the preferred English word first of its meaning.
 pub(super) type Words<T> = [(&'static str, T)];

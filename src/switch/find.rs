@@ -10,7 +10,7 @@ use super::words::{Paths, SwitchEffect};
 use crate::base::flow::{Side, Transport};
 use crate::base::id::{AgentId, CallId, LookupId, TrunkName};
 use crate::call::words::{CallInput, Query, Target, Targets};
-use crate::plan::settings::TrunkTarget;
+use crate::plan::trunk::{Reliable, TrunkTarget};
 
 impl Switch {
     /// Answers a call's question; there is always an answer, also when it is empty.
@@ -34,6 +34,8 @@ impl Switch {
                 route: binding.path.iter().map(|path| text(path)).collect(),
                 trunk: None,
                 trusted: true,
+                stream: None,
+                reliable: Reliable::default(),
             })
             .collect()
     }
@@ -45,8 +47,9 @@ impl Switch {
             .iter()
             .flat_map(|target| self.addresses(target).into_iter().map(move |remote| (target, remote)))
             .filter_map(|(target, remote)| {
-                let flow = paths.flow_to(Side::Trunk, target.transport, remote)?;
-                let param = match target.transport {
+                let transport = target.transport_or_default();
+                let flow = paths.flow_to(Side::Trunk, transport, remote)?;
+                let param = match transport {
                     Transport::Udp => String::new(),
                     other => format!(";transport={}", other.param_name()),
                 };
@@ -57,6 +60,8 @@ impl Switch {
                     route: Vec::new(),
                     trunk: Some(name.clone()),
                     trusted: trunk.trusted,
+                    stream: None,
+                    reliable: trunk.reliable,
                 })
             })
             .collect()
@@ -64,10 +69,10 @@ impl Switch {
 
     fn addresses(&self, target: &TrunkTarget) -> Vec<SocketAddr> {
         match target.host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(ip) => vec![SocketAddr::new(ip, target.port)],
+            Ok(ip) => vec![SocketAddr::new(ip, target.port_or_default())],
             Err(_) => {
                 let known = self.resolved.get(&target.host).map_or(&[][..], Vec::as_slice);
-                known.iter().map(|found| SocketAddr::new(found.ip(), target.port)).collect()
+                known.iter().map(|found| SocketAddr::new(found.ip(), target.port_or_default())).collect()
             }
         }
     }

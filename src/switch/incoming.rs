@@ -16,7 +16,7 @@ use crate::base::now::Now;
 use crate::call::setup::Inbound;
 use crate::call::words::{Arrived, CallInput, Identity};
 use crate::plan::route::{Facts, Route, Verdict};
-use crate::plan::settings::Trunk;
+use crate::plan::trunk::Trunk;
 use crate::sip::header::diverted::{Diversion, HistoryEntry};
 use crate::sip::header::identity::Privacy;
 use crate::sip::message::{Message, Name};

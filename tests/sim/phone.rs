@@ -13,6 +13,7 @@ use switch12345::call::leg::words::{LegAction, LegEvent, Outgoing};
 use switch12345::call::leg::{Leg, LegNames, LegOut, LegRules, LegState};
 use switch12345::call::words::{Arrived, Target};
 use switch12345::event::reason::EndReason;
+use switch12345::plan::trunk::Reliable;
 use switch12345::rtp::command::LocalMedia;
 use switch12345::sip::message::{Message, Method};
 use switch12345::sip::token::TokenKey;
@@ -126,6 +127,8 @@ impl Phone {
                 route: Vec::new(),
                 trunk: None,
                 trusted: true,
+                stream: None,
+                reliable: Reliable::default(),
             },
             display: Bytes::new(),
             from_user: from.into(),

@@ -24,6 +24,7 @@ use switch12345::call::{Call, Origin, Terms};
 use switch12345::event::call::CallEvent;
 use switch12345::plan::model::Plan;
 use switch12345::plan::route::Facts;
+use switch12345::plan::trunk::Reliable;
 use switch12345::rtp::command::MediaReport;
 use switch12345::sip::message::{Message, Method};
 use switch12345::sip::session_timer::SessionPolicy;
@@ -343,6 +344,8 @@ impl World {
             route: Vec::new(),
             trunk: trunk.clone(),
             trusted: true,
+            stream: None,
+            reliable: Reliable::default(),
         });
         Targets(found.collect())
     }

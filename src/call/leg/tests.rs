@@ -14,6 +14,7 @@ use crate::base::id::{CallId, LegId, TenantName, Ulid};
 use crate::base::now::{Mono, Now};
 use crate::call::words::{Arrived, Target};
 use crate::event::reason::EndReason;
+use crate::plan::trunk::Reliable;
 use crate::rtp::command::{Codec, LocalMedia};
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::session_timer::SessionPolicy;
@@ -58,6 +59,8 @@ fn outgoing() -> Outgoing {
             route: Vec::new(),
             trunk: None,
             trusted: false,
+            stream: None,
+            reliable: Reliable::default(),
         },
         display: Bytes::from_static("12369 环保".as_bytes()),
         from_user: "13800001234".into(),
