@@ -1,0 +1,122 @@
+//! What phones send: registrations, credentials, consults.
+
+use super::*;
+
+#[test]
+fn rfc3261_s10_3_a_phone_registers_and_is_found() {
+    let mut bench = Bench::new(&[]);
+    bench.register("1001", "r");
+    assert_eq!(bench.told_reachable(), [("1001".to_owned(), true)]);
+    assert_eq!(bench.switch.desk().registered().count(), 1);
+    let found = bench.find(Query::Agent(AgentId::new("1001")));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].flow, &*found[0].uri), (phone(), "sip:c@127.0.0.1:7000"));
+    assert!(bench.find(Query::Agent(AgentId::new("1002"))).is_empty());
+}
+
+#[test]
+fn a_granted_register_repeated_gets_its_answer_and_a_captured_one_is_challenged() {
+    let mut bench = Bench::new(&[]);
+    let granted = bench.register("1001", "r");
+    let first = bench.sent()[0].bytes().clone();
+    bench.ms += 500;
+    bench.bytes(phone(), granted.clone());
+    assert_eq!(bench.sent()[0].bytes(), &first, "the nonce count is the same, and so is the answer");
+    bench.bytes(phone(), granted.replace("branch=z9hG4bK", "branch=z9hG4bKstolen"));
+    assert_eq!(bench.statuses(), [401]);
+    bench.ms += 32_000;
+    bench.switch.on_deadline(at(bench.ms), &mut Vec::new());
+    assert_eq!(bench.switch.desk().remembered(), 0);
+    bench.bytes(phone(), granted);
+    assert_eq!(bench.statuses(), [401]);
+}
+
+#[test]
+fn a_stale_nonce_is_said_to_be_stale() {
+    let mut bench = Bench::new(&[]);
+    bench.bytes(phone(), request("REGISTER", "1001", "r", ""));
+    let challenge = bench.sent().remove(0);
+    let authorization = answer(&challenge, &request("REGISTER", "1001", "r", ""), "1001", "demo-1001");
+    bench.ms += 301_000;
+    bench.bytes(phone(), request("REGISTER", "1001", "r2", &format!("Authorization: {authorization}\r\n")));
+    assert_eq!(bench.statuses(), [401]);
+    let again = bench.sent()[0].header(Name::WwwAuthenticate).unwrap().to_vec();
+    assert!(String::from_utf8(again).unwrap().contains("stale=true"));
+    bench.assert_nothing_held();
+}
+
+#[test]
+fn nobody_registers_for_another_or_from_the_trunk_side() {
+    let mut bench = Bench::new(&[]);
+    bench.with_password(phone(), &|lines| request("REGISTER", "1002", "r", lines), "1001", "demo-1001");
+    assert_eq!(bench.statuses(), [403]);
+    bench.with_password(phone(), &|lines| request("REGISTER", "1001", "w", lines), "1001", "demo-1002");
+    assert_eq!(bench.statuses(), [401]);
+    bench.bytes(carrier(), request("REGISTER", "1001", "t", ""));
+    assert_eq!(bench.statuses(), [403]);
+    bench.bytes(phone(), request("REGISTER", "1001", "q", "Require: outbound\r\n"));
+    assert_eq!(bench.statuses(), [420]);
+    assert_eq!(bench.switch.desk().registered().count(), 0);
+}
+
+#[test]
+fn a_connection_that_goes_takes_the_phones_on_it() {
+    let mut bench = Bench::new(&[]);
+    bench.register("1001", "r");
+    bench.out.clear();
+    bench.switch.closed(FlowId(8), &mut bench.out);
+    assert!(bench.told_reachable().is_empty());
+    bench.switch.closed(phone().id, &mut bench.out);
+    assert_eq!(bench.told_reachable(), [("1001".to_owned(), false)]);
+    assert!(bench.find(Query::Agent(AgentId::new("1001"))).is_empty());
+}
+
+#[test]
+fn an_agent_out_of_a_talk_may_not_call_and_in_one_he_consults() {
+    let mut bench = Bench::new(&[]);
+    let invite = |lines: &str| request("INVITE", "1002", "x", lines);
+    bench.with_password(phone(), &invite, "1001", "demo-1001");
+    assert_eq!(bench.statuses(), [403]);
+    let call = bench.call("12345", "a");
+    let (agent, leg) = (AgentId::new("1001"), MediaLeg { call, leg: LegId(1) });
+    bench.switch.note_line(agent.clone(), leg, LineState::Talking);
+    let consult = |lines: &str| request("INVITE", "1002", "y", lines);
+    let again = bench.with_password(phone(), &consult, "1001", "demo-1001");
+    let leg_of = bench.out.iter().find_map(|effect| match effect {
+        SwitchEffect::Deliver(to, CallInput::Consult { leg, agent, dialled, .. }) => {
+            assert_eq!((*to, agent.as_str(), &**dialled), (call, "1001", "1002"));
+            Some(*leg)
+        }
+        _ => None,
+    });
+    let consult_leg = leg_of.unwrap();
+    assert!(consult_leg >= FIRST_CONSULT);
+    let cancel = request("CANCEL", "1002", "y", "").replace("branch=z9hG4bK", "branch=z9hG4bK2");
+    let cancel = cancel.replace("CSeq: 1 ", "CSeq: 2 ");
+    bench.bytes(phone(), cancel);
+    assert_eq!(bench.delivered(), [(call, consult_leg, "CANCEL".to_owned())]);
+    bench.bytes(phone(), again);
+    assert_eq!(bench.delivered(), [(call, consult_leg, "INVITE".to_owned())], "a repetition needs no new proof");
+    bench.switch.note_line(agent, leg, LineState::Idle);
+    bench.switch.call_over(call);
+    assert_eq!((bench.switch.calls().names(), bench.switch.admission().live()), (0, 0));
+}
+
+#[test]
+fn who_shows_no_password_makes_no_state() {
+    let mut bench = Bench::new(&[]);
+    let stranger = Flow { remote: "10.0.0.1:5060".parse().unwrap(), ..phone() };
+    for nth in 0..200 {
+        bench.ms += 1;
+        let named = format!("n{nth}");
+        for method in ["REGISTER", "INVITE", "OPTIONS", "BYE", "CANCEL", "ACK", "INFO", "MESSAGE", "WHATEVER"] {
+            bench.bytes(stranger, request(method, "1001", &named, ""));
+            bench.bytes(trunk_side("10.0.0.1:5060"), request(method, "12345", &named, ""));
+        }
+        let guess = "Authorization: Digest username=\"1001\", realm=\"switch12345\", nonce=\"x\", uri=\"sip:1001@127.0.0.1\", \
+                     response=\"00000000000000000000000000000000\"\r\n";
+        bench.bytes(stranger, request("REGISTER", "1001", &format!("g{nth}"), guess));
+        assert_eq!(bench.statuses(), [401]);
+    }
+    bench.assert_nothing_held();
+}
