@@ -25,7 +25,7 @@ use crate::call::words::{CallInput, LegExchange, Query};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
 use crate::switch::Switch;
-use crate::switch::words::{Counted, NewCall, Paths, SwitchEffect};
+use crate::switch::words::{Counted, NewCall, Paths, Peer, SwitchEffect};
 
 /// Packets taken from the queue at once; waking the task costs more than handling a packet.
 const BATCH: usize = 64;
@@ -106,8 +106,8 @@ pub struct TrunkView {
 }
 
 impl Paths for Net {
-    fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-        Self::flow_to(self, side, transport, remote)
+    fn flow_to(&self, side: Side, transport: Transport, peer: &Peer<'_>) -> Option<Flow> {
+        Self::flow_to(self, side, transport, peer)
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Switch;
-use super::words::{Paths, SwitchEffect};
+use super::words::{Paths, Peer, SwitchEffect};
 use crate::base::flow::{Side, Transport};
 use crate::base::id::{AgentId, CallId, LookupId, TrunkName};
 use crate::call::words::{CallInput, Query, Target, Targets};
@@ -48,7 +48,7 @@ impl Switch {
             .flat_map(|target| self.addresses(target).into_iter().map(move |remote| (target, remote)))
             .filter_map(|(target, remote)| {
                 let transport = target.transport_or_default();
-                let flow = paths.flow_to(Side::Trunk, transport, remote)?;
+                let flow = paths.flow_to(Side::Trunk, transport, &Peer { remote, name: &target.host, trunk: Some(trunk) })?;
                 let param = match transport {
                     Transport::Udp => String::new(),
                     other => format!(";transport={}", other.param_name()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::words::Paths;
+use super::words::{Paths, Peer};
 use super::*;
 use crate::base::flow::Transport;
 use crate::base::id::{LookupId, TrunkName};
@@ -283,8 +283,8 @@ fn answer(challenge: &Message, request: &str, user: &str, password: &str) -> Str
 struct Sockets;
 
 impl Paths for Sockets {
-    fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-        Some(Flow { side, transport, remote, ..carrier() })
+    fn flow_to(&self, side: Side, transport: Transport, peer: &Peer<'_>) -> Option<Flow> {
+        Some(Flow { side, transport, remote: peer.remote, ..carrier() })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::flow::{Flow, Side, Transport};
 use crate::base::id::{CallId, TrunkName};
 use crate::call::setup::Inbound;
 use crate::call::words::{Arrived, CallInput, Identity};
+use crate::plan::trunk::Trunk;
 use crate::switch::admission::Refused;
 
 /// A call to begin.
@@ -58,8 +59,20 @@ pub enum SwitchEffect {
     Count(Counted),
 }
 
+/// A far end, with what a path to it depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
+    /// Where it is.
+    pub remote: SocketAddr,
+    /// The host by which it was configured, before SRV and address look-ups: its certificate must bear this name.
+    pub name: &'a str,
+    /// The trunk it belongs to: chooses our listener, the address it sees, and how TLS is checked.
+    pub trunk: Option<&'a Trunk>,
+}
+
 /// Ways to peers, as the sockets offer them.
 pub trait Paths {
-    /// The flow that reaches `remote` from one of our sides, if that side speaks the transport.
-    fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow>;
+    /// The flow that reaches a peer from one of our sides, if that side speaks the transport. Asking opens nothing: a
+    /// connection is opened by the first message sent over its flow, and one that fails is told as a closed flow.
+    fn flow_to(&self, side: Side, transport: Transport, peer: &Peer<'_>) -> Option<Flow>;
 }

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::flow::{Flow, FlowId, Side, Transport};
+use crate::switch::words::Peer;
 
 mod stream;
 mod udp;
@@ -150,13 +151,15 @@ impl Net {
     /// cannot be called back at the port it came from.
     fn reopened(&self, flow: &Flow) -> Option<Flow> {
         let ours = flow.side == Side::Trunk && flow.transport.is_reliable();
-        if ours { self.flow_to(flow.side, flow.transport, flow.remote) } else { None }
+        let peer = Peer { remote: flow.remote, name: "", trunk: None };
+        if ours { self.flow_to(flow.side, flow.transport, &peer) } else { None }
     }
 
     /// The flow that reaches `remote` from one of our sides: the UDP listener of that address family, or a stream,
     /// opened now if there is none. `None` when that side has no such listener.
     #[must_use]
-    pub fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+    pub fn flow_to(&self, side: Side, transport: Transport, peer: &Peer<'_>) -> Option<Flow> {
+        let remote = peer.remote;
         let listener = self.listeners.get(&(side, transport, remote.is_ipv6()))?;
         if transport == Transport::Udp {
             return Some(Flow { remote, ..*listener });

@@ -64,6 +64,10 @@ async fn until(told: impl Fn() -> bool) {
     .await;
 }
 
+fn peer_at(remote: SocketAddr) -> Peer<'static> {
+    Peer { remote, name: "127.0.0.1", trunk: None }
+}
+
 fn message(nth: usize) -> Vec<u8> {
     format!("OPTIONS sip:a@h SIP/2.0\r\nCall-ID: {nth}\r\nContent-Length: 2\r\n\r\nhi").into_bytes()
 }
@@ -88,9 +92,9 @@ async fn datagrams_come_with_their_flow_and_answers_go_back_over_it() {
     let mut buffer = [0; 64];
     let (length, from) = bounded(peer.recv_from(&mut buffer)).await.unwrap();
     assert_eq!((&buffer[..length], from), (&b"answer"[..], bench.at()));
-    let found = bench.net.flow_to(Side::Trunk, Transport::Udp, flow.remote).unwrap();
+    let found = bench.net.flow_to(Side::Trunk, Transport::Udp, &peer_at(flow.remote)).unwrap();
     assert_eq!(found, flow);
-    assert_eq!(bench.net.flow_to(Side::Agent, Transport::Udp, flow.remote), None);
+    assert_eq!(bench.net.flow_to(Side::Agent, Transport::Udp, &peer_at(flow.remote)), None);
 }
 
 #[tokio::test]
@@ -158,10 +162,10 @@ async fn a_connection_of_ours_sends_what_was_queued_once_it_stands_and_is_opened
     let mut bench = Bench::open(Side::Trunk, Transport::Tcp, 8).await;
     let carrier = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let remote = carrier.local_addr().unwrap();
-    let flow = bench.net.flow_to(Side::Trunk, Transport::Tcp, remote).unwrap();
+    let flow = bench.net.flow_to(Side::Trunk, Transport::Tcp, &peer_at(remote)).unwrap();
     bench.net.send(&flow, Bytes::from_static(b"one"));
     bench.net.send(&flow, Bytes::from_static(b"two"));
-    assert_eq!(bench.net.flow_to(Side::Trunk, Transport::Tcp, remote), Some(flow), "one connection serves all calls");
+    assert_eq!(bench.net.flow_to(Side::Trunk, Transport::Tcp, &peer_at(remote)), Some(flow), "one connection serves all calls");
     let (mut peer, _) = bounded(carrier.accept()).await.unwrap();
     assert_eq!(read(&mut peer, 6).await, b"onetwo");
     peer.write_all(&message(1)).await.unwrap();
@@ -180,7 +184,7 @@ async fn a_dead_target_is_told_as_a_closed_flow() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let remote = taken.local_addr().unwrap();
     drop(taken);
-    let flow = bench.net.flow_to(Side::Trunk, Transport::Tcp, remote).unwrap();
+    let flow = bench.net.flow_to(Side::Trunk, Transport::Tcp, &peer_at(remote)).unwrap();
     assert_eq!(bench.closed().await, flow.id);
     until(|| bench.net.connections() == 0).await;
 }
