@@ -1,4 +1,4 @@
-//! New INVITEs: a citizen's call over a trunk, an agent's consult, or a refusal that leaves nothing behind.
+//! New INVITEs over a trunk: a citizen's call, or a refusal that leaves nothing behind; agents' are `outside`'s.
 //!
 //! A trunk is known by its source address, never by a header (`contract.md` §2); what an INVITE says of its numbers
 //! is read here and judged by the plan. RFC 3261 §8.2.2, RFC 3325, RFC 5806, RFC 7044.
@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::desk::Proof;
 use super::words::{Counted, NewCall, SwitchEffect};
 use super::{Switch, admission};
 use crate::base::flow::Side;
 use crate::base::id::{CallId, LegId, TicketId};
 use crate::base::now::Now;
 use crate::call::setup::Inbound;
-use crate::call::words::{Arrived, CallInput, Identity};
+use crate::call::words::{Arrived, Identity};
 use crate::plan::route::{Facts, Route, Verdict};
 use crate::plan::trunk::Trunk;
 use crate::sip::header::diverted::{Diversion, HistoryEntry};
@@ -108,31 +107,6 @@ impl Switch {
             diverted: &diverted,
         };
         self.plan.route(&facts, now.wall, &mut ())
-    }
-
-    fn on_agent_invite(
-        &mut self,
-        now: Now,
-        key: TxKey,
-        merge: Option<MergeKey>,
-        arrived: Arrived,
-        out: &mut Vec<SwitchEffect>,
-    ) {
-        if !self.require(&arrived, out) || !self.readable(&arrived, out) {
-            return;
-        }
-        let plan = Arc::clone(&self.plan);
-        let proof = self.desk.prove(now, &plan.settings, &self.product, &arrived, out);
-        let Proof::Agent(agent) = proof else { return };
-        let Some(call) = self.calls.talk_of(&agent) else {
-            return self.refuse(&arrived, 403, Some("No Talk To Consult In"), &[], out);
-        };
-        let dialled = arrived.message.uri().and_then(Result::ok).and_then(|uri| uri.user_text()).unwrap_or_default();
-        let Some(leg) = self.calls.begin_consult(call, key, merge) else {
-            return self.refuse(&arrived, 480, None, &[], out);
-        };
-        let (dialled, invite) = (Arc::from(dialled), Box::new(arrived));
-        out.push(SwitchEffect::Deliver(call, CallInput::Consult { leg, agent, dialled, invite }));
     }
 }
 

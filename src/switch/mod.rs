@@ -45,6 +45,7 @@ pub mod calls;
 pub mod desk;
 mod find;
 mod incoming;
+mod outside;
 pub mod words;
 
 /// Extensions a request may require of us; `100rel` is not among them until PRACK exists.
