@@ -6,6 +6,7 @@
 //! | [`uri`] | `sip:`, `sips:` and `tel:` addresses |
 //! | [`header`] | one module per family of header field values |
 //! | [`message`] | a message and its fields |
+//! | [`multipart`] | the parts of a body |
 //! | [`parse`] | bytes to message, and the limits |
 //! | [`frame`] | streams to messages |
 //! | [`mod@print`] | writing messages |
@@ -25,6 +26,7 @@ pub mod digest;
 pub mod frame;
 pub mod header;
 pub mod message;
+pub mod multipart;
 pub mod offer_answer;
 pub mod parse;
 pub mod prack;

@@ -32,6 +32,7 @@ use crate::call::words::{Arrived, CallInput};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
 use crate::sip::message::{Message, Method, Name, stateless_tag};
+use crate::sip::multipart::part;
 use crate::sip::print::Draft;
 use crate::sip::token::TokenKey;
 use crate::sip::transaction::key::TxKey;
@@ -269,11 +270,12 @@ impl Switch {
         }
     }
 
-    /// Answers 415 to an INVITE whose body is no session description: taken for one without an offer, its peer would
+    /// Answers 415 to an INVITE whose body holds no session description: taken for one without an offer, its peer would
     /// wait for the answer to what it wrote (RFC 3261 §8.2.3).
     fn readable(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
         let message = &arrived.message;
-        let foreign = message.content_type().is_some() && !message.is_content("application/sdp");
+        let is_sdp = message.is_content("application/sdp") || part(message, "application/sdp").is_some();
+        let foreign = message.content_type().is_some() && !is_sdp;
         if foreign && !message.body_bytes().is_empty() {
             self.refuse(arrived, 415, None, &[(Name::Accept, "application/sdp")], out);
             return false;

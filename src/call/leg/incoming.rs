@@ -18,6 +18,7 @@ use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
 use crate::sip::dialog::Dialog;
 use crate::sip::message::{Message, Name};
+use crate::sip::multipart;
 use crate::sip::offer_answer::{Answering, Slot};
 use crate::sip::print::Draft;
 use crate::sip::session_timer::Asked as AskedTimer;
@@ -307,8 +308,11 @@ pub(super) fn transmit_over(flow: Flow, effects: Vec<TxEffect>, out: &mut Vec<Le
     }
 }
 
-/// The session description of a message, if its body is one.
+/// The session description of a message: its body, or the part of a multipart body that is one.
 pub(super) fn sdp_of(message: &Message) -> Option<Bytes> {
+    if let Some(part) = multipart::part(message, "application/sdp") {
+        return Some(part.body().clone()).filter(|body| !body.is_empty());
+    }
     let body = message.body_bytes();
     // Old gear leaves Content-Type out; a body that begins like SDP is one.
     let is_sdp = message.is_content("application/sdp") || (message.content_type().is_none() && body.starts_with(b"v="));
