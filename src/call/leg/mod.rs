@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `incoming` | an INVITE of theirs until its ACK |
 //! | `outgoing` | an INVITE of ours until its final answer |
-//! | `dialog_requests` | everything inside the dialog: BYE, re-INVITE, REFER, NOTIFY, INFO, OPTIONS |
+//! | `requests` | everything inside the dialog: BYE, re-INVITE, REFER, NOTIFY, INFO, OPTIONS |
 //! | `description` | SDP and who owes it |
 //! | `asked` | what their REFER and INFO ask for |
 //! | `stamp` | the header fields every message of ours carries |
@@ -18,9 +18,10 @@
 use serde::{Deserialize, Serialize};
 
 use self::description::Description;
-use self::dialog_requests::{Asked, Served, Subscription};
 use self::incoming::Incoming;
 use self::outgoing::Calling;
+use self::requests::refer::Subscription;
+use self::requests::{Asked, Served};
 use self::words::{LegAction, LegEvent};
 use crate::base::flow::{Flow, FlowId};
 use crate::base::id::{CallId, LegId};
@@ -37,9 +38,9 @@ use crate::sip::transaction::timers::SipTimers;
 
 mod asked;
 mod description;
-mod dialog_requests;
 mod incoming;
 mod outgoing;
+mod requests;
 mod stamp;
 pub mod words;
 
