@@ -285,7 +285,7 @@ impl Control {
                 self.report_line(cx, id);
                 self.watch_digits(cx, id);
             }
-            LegEvent::Failed { status, responded } => {
+            LegEvent::Failed { status, responded, .. } => {
                 let rang = leg.stage == Stage::Ringing;
                 self.leg_gone(cx, id, Gone::Failed(Failure { status, responded, rang }));
             }

@@ -197,7 +197,7 @@ impl Call {
         for one in reported {
             match one {
                 LegOut::Transmit(flow, bytes) => out.push(CallEffect::Transmit(flow, bytes)),
-                LegOut::Event(LegEvent::Refer { to, replaces }) => {
+                LegOut::Event(LegEvent::Refer { to, replaces, .. }) => {
                     let replaces = replaces.map(|named| self.leg_named(&named));
                     told.push_back(ControlInput::Refer { leg: id, to, replaces });
                 }

@@ -1,10 +1,10 @@
 //! What requests of theirs ask for, read from their headers and bodies: whom a REFER names, which digit an INFO holds.
 //!
-//! RFC 3515 §2.1, RFC 3891 §3. Deliberately absent: whether it is granted.
+//! RFC 3515 §2.1, RFC 3891 §3, RFC 3892 §3. Deliberately absent: whether it is granted.
 
 use super::words::Replaces;
 use crate::sip::header::address::NameAddr;
-use crate::sip::message::Message;
+use crate::sip::message::{Message, Name};
 
 pub(super) struct ReferTarget {
     pub(super) uri: Box<str>,
@@ -34,6 +34,12 @@ fn read_replaces(value: &[u8]) -> Option<Replaces> {
         }
     }
     (!replaces.to_tag.is_empty()).then_some(replaces)
+}
+
+/// The URI of Referred-By (RFC 3892 §3).
+pub(super) fn referred_by(request: &Message) -> Option<Box<str>> {
+    let uri = NameAddr::parse(request.header(Name::ReferredBy)?).ok()?.uri().ok()?;
+    Some(String::from_utf8_lossy(uri.without_headers().as_bytes()).into())
 }
 
 /// The digit of an INFO in one of the two forms phones send.

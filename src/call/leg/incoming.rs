@@ -202,7 +202,7 @@ impl Leg {
     }
 
     fn refuse_offer(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
-        out.push(LegOut::Event(LegEvent::Failed { status: 488, responded: true }));
+        out.push(LegOut::Event(LegEvent::Failed { status: 488, responded: true, contacts: Vec::new() }));
         self.reject(now, rules, 488, None, None, out);
     }
 

@@ -6,11 +6,11 @@
 //! |---|---|
 //! | a 2xx | `Answered`; a later 2xx of another fork is acknowledged and gets BYE |
 //! | 422 with a Min-SE | nothing: it is tried once more with that interval (RFC 4028 §7.3) |
-//! | any other refusal | `Failed` with its status |
+//! | any other refusal | `Failed` with its status, and the Contacts of a 3xx |
 //! | nothing responds for `dead_after` | `Failed` 408, not responded; a late 2xx is acknowledged and gets BYE |
 //! | it rings longer than `ring` | `Failed` 408; cancelled, likewise |
 //!
-//! Deliberately absent: the next target (the call has the list), challenges, redirection.
+//! Deliberately absent: the next target (the call has the list), challenges, following a redirection.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use super::incoming::sdp_of;
 use super::requests::Asked;
-use super::words::{LegEvent, Outgoing};
+use super::words::{CONTACTS_MOST, LegEvent, Outgoing};
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::event::reason::EndReason;
 use crate::sip::dialog::{Dialog, Opening, try_again};
-use crate::sip::header::address::NameAddr;
+use crate::sip::header::address::{Contacts, NameAddr};
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::offer_answer::{Answering, Slot};
 use crate::sip::session_timer::{Asked as AskedTimer, agreed_in};
@@ -153,7 +153,7 @@ impl Leg {
         let rung_out = calling.ring_until <= now.mono;
         self.take_calling(now, rules, effects, out);
         if self.state < LegState::Talking && (dead || rung_out) {
-            self.fail_calling(408, !dead, out);
+            self.fail_calling(408, !dead, Vec::new(), out);
             self.cancel(now, rules, out);
         }
     }
@@ -175,12 +175,18 @@ impl Leg {
         self.take_calling(now, rules, effects, out);
     }
 
-    pub(super) fn fail_calling(&mut self, status: u16, responded: bool, out: &mut Vec<LegOut>) {
+    pub(super) fn fail_calling(
+        &mut self,
+        status: u16,
+        responded: bool,
+        contacts: Vec<Box<str>>,
+        out: &mut Vec<LegOut>,
+    ) {
         let Some(calling) = &mut self.outgoing else { return };
         calling.dead_at = None;
         if !calling.told {
             calling.told = true;
-            out.push(LegOut::Event(LegEvent::Failed { status, responded }));
+            out.push(LegOut::Event(LegEvent::Failed { status, responded, contacts }));
         }
         self.leave();
     }
@@ -200,8 +206,8 @@ impl Leg {
             match event {
                 TuEvent::Response(response) => self.on_invite_told(now, rules, &response, out),
                 TuEvent::Crossed(response) => self.say_goodbye_to(now, rules, &response, out),
-                TuEvent::NoAnswer => self.fail_calling(408, false, out),
-                TuEvent::Unreachable => self.fail_calling(503, false, out),
+                TuEvent::NoAnswer => self.fail_calling(408, false, Vec::new(), out),
+                TuEvent::Unreachable => self.fail_calling(503, false, Vec::new(), out),
                 TuEvent::Cancelled | TuEvent::Acked(_) | TuEvent::AckMissing | TuEvent::NeverAnswered => {}
             }
         }
@@ -229,7 +235,7 @@ impl Leg {
                 let mut events = Vec::new();
                 let _ = self.description.on_response(slot, Answering::Failure, None, &mut events);
                 if status != 422 || !self.call_longer(now, rules, response, out) {
-                    self.fail_calling(status, true, out);
+                    self.fail_calling(status, true, moved_to(response), out);
                 }
             }
         }
@@ -276,7 +282,7 @@ impl Leg {
         let Some(flow) = self.flow else { return };
         let Some(calling) = &self.outgoing else { return };
         let Some(dialog) = Dialog::uac(&calling.request, response, flow, stamp::contact(&flow)) else {
-            return self.fail_calling(500, true, out);
+            return self.fail_calling(500, true, Vec::new(), out);
         };
         self.dialog = Some(dialog);
         let mut events = Vec::new();
@@ -284,7 +290,7 @@ impl Leg {
         self.send_ack(slot.cseq, agreed.as_ref().ok().cloned().flatten(), out);
         if agreed.is_err() {
             // An answer we cannot speak: the dialog stands, so it is ended with BYE (RFC 3261 §13.2.2.4).
-            self.fail_calling(488, true, out);
+            self.fail_calling(488, true, Vec::new(), out);
             return self.send_bye(now, rules, EndReason::NoCodec, out);
         }
         self.session.set(now, agreed_in(response), true);
@@ -327,4 +333,15 @@ impl Leg {
         calling.transaction.on_transport_error(&mut effects);
         self.take_calling(now, rules, effects, out);
     }
+}
+
+/// Where a 3xx says the callee may be instead, the most wished first (RFC 3261 §8.1.3.4).
+fn moved_to(response: &Message) -> Vec<Box<str>> {
+    if !response.status().is_some_and(|status| (300..400).contains(&status)) {
+        return Vec::new();
+    }
+    let Ok(Contacts::List(mut list)) = response.contacts() else { return Vec::new() };
+    list.sort_by_key(|contact| std::cmp::Reverse(contact.q_thousandths()));
+    let uris = list.iter().filter_map(|contact| contact.uri().ok());
+    uris.map(|uri| String::from_utf8_lossy(uri.without_headers().as_bytes()).into()).take(CONTACTS_MOST).collect()
 }

@@ -201,6 +201,10 @@ impl Pair {
     }
 }
 
+fn failed(status: u16, responded: bool) -> LegEvent {
+    LegEvent::Failed { status, responded, contacts: Vec::new() }
+}
+
 fn is_end(event: &LegEvent) -> bool {
     matches!(event, LegEvent::Bye { .. } | LegEvent::Failed { .. } | LegEvent::Cancelled | LegEvent::Lost)
 }
@@ -278,7 +282,7 @@ fn a_refusal_arrives_with_its_status() {
     let mut pair = Pair::calling(&[]);
     pair.until(|pair| pair.callee.is_some());
     pair.act(false, LegAction::Reject { status: 486, q850: Some(17), retry_after: None });
-    pair.until(|pair| pair.has(true, &LegEvent::Failed { status: 486, responded: true }));
+    pair.until(|pair| pair.has(true, &failed(486, true)));
     pair.drain();
 }
 
@@ -286,7 +290,7 @@ fn a_refusal_arrives_with_its_status() {
 fn a_dead_callee_is_known_after_dead_after_and_a_ringing_one_after_ring() {
     let mut dead = Pair::calling(&(0..200).collect::<Vec<_>>());
     let began = dead.now.mono;
-    dead.until(|pair| pair.has(true, &LegEvent::Failed { status: 408, responded: false }));
+    dead.until(|pair| pair.has(true, &failed(408, false)));
     assert_eq!(dead.now.mono.since(began), Duration::from_secs(3));
     dead.drain();
 
@@ -294,7 +298,7 @@ fn a_dead_callee_is_known_after_dead_after_and_a_ringing_one_after_ring() {
     let began = ringing.now.mono;
     ringing.until(|pair| pair.callee.is_some());
     ringing.act(false, LegAction::Ring);
-    ringing.until(|pair| pair.has(true, &LegEvent::Failed { status: 408, responded: true }));
+    ringing.until(|pair| pair.has(true, &failed(408, true)));
     assert_eq!(ringing.now.mono.since(began), Duration::from_secs(20));
     ringing.until(|pair| pair.has(false, &LegEvent::Cancelled));
     ringing.drain();
@@ -378,7 +382,7 @@ fn refer_is_accepted_once_reported_and_repeated_without_harm() {
     pair.inject(false, refer);
     let refers = pair.count(|(caller, event)| {
         *caller
-            && matches!(event, LegEvent::Refer { to, replaces: Some(replaces) }
+            && matches!(event, LegEvent::Refer { to, replaces: Some(replaces), .. }
             if &**to == "sip:120@127.0.0.1" && &*replaces.call_id == "abc@x" && &*replaces.to_tag == "t1")
     });
     assert_eq!(refers, 1, "{:?}", pair.heard);

@@ -24,6 +24,9 @@ use crate::call::words::Target;
 use crate::event::reason::EndReason;
 use crate::rtp::command::{Codec, LocalMedia, RemoteMedia};
 
+/// Most Contacts of a 3xx that are told.
+pub const CONTACTS_MOST: usize = 8;
+
 /// Who is shown to the callee of an outgoing leg, and what else its INVITE carries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Outgoing {
@@ -97,6 +100,9 @@ pub enum LegEvent {
         status: u16,
         /// Whether the peer ever responded at all.
         responded: bool,
+        /// Where a 3xx says the callee may be instead: Contact URIs, the most wished first, at most
+        /// [`CONTACTS_MOST`]. Nothing has been called there; who redirects has no more rights than his own.
+        contacts: Vec<Box<str>>,
     },
     /// Incoming: the caller cancelled; 487 is on its way.
     Cancelled,
@@ -117,6 +123,8 @@ pub enum LegEvent {
         to: Box<str>,
         /// Refer-To's Replaces parameter, decoded, when there is one.
         replaces: Option<Replaces>,
+        /// The URI of Referred-By (RFC 3892), when there is one; unproven.
+        referred_by: Option<Box<str>>,
     },
     /// A digit by SIP INFO.
     Digit(char),

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::asked::ReferTarget;
+use super::super::asked::{ReferTarget, referred_by};
 use super::super::words::LegEvent;
 use super::super::{Leg, LegOut, LegRules, LegState};
 use crate::base::now::Now;
@@ -32,7 +32,7 @@ impl Leg {
         self.respond_plain(now, rules, arrived, 202, out);
         self.refer = Some(Subscription { id: request.cseq().number });
         self.report_refer(now, rules, 100, out);
-        out.push(LegOut::Event(LegEvent::Refer { to: target.uri, replaces: target.replaces }));
+        out.push(LegOut::Event(LegEvent::Refer { to: target.uri, replaces: target.replaces, referred_by: referred_by(request) }));
     }
 
     pub(in crate::call::leg) fn report_refer(&mut self, now: Now, rules: &LegRules, status: u16, out: &mut Vec<LegOut>) {

@@ -111,13 +111,13 @@ fn a_422_that_asks_for_nothing_longer_or_comes_twice_is_a_failure() {
         let mut pair = Pair::calling(&[]);
         let (_, invites) = refuse_422(&mut pair, asked);
         assert_eq!(invites.len(), 1, "{asked}");
-        assert!(pair.has(true, &LegEvent::Failed { status: 422, responded: true }), "{asked}");
+        assert!(pair.has(true, &failed(422, true)), "{asked}");
     }
     let mut pair = Pair::calling(&[]);
     refuse_422(&mut pair, "3600");
     let (_, invites) = refuse_422(&mut pair, "7200");
     assert_eq!(invites.len(), 2);
-    assert!(pair.has(true, &LegEvent::Failed { status: 422, responded: true }));
+    assert!(pair.has(true, &failed(422, true)));
 }
 
 #[test]
