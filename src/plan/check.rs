@@ -2,12 +2,13 @@
 //!
 //! Deliberately absent: advice on plans that work (`lint`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::base::id::{QueueName, TrunkName};
 use crate::plan::diagnose::{At, Faults, Sources, nearest};
+use crate::plan::emergency::BASE;
 use crate::plan::model::{Hotline, HotlineKey, Tenant};
 use crate::plan::read_settings::SettingsDraft;
 use crate::plan::read_tenant::{Reference, TenantDraft};
@@ -17,6 +18,7 @@ use crate::plan::trunk::SourceMatch;
 pub(super) fn check(settings: &SettingsDraft, drafts: &[TenantDraft], sources: &Sources, faults: &mut Faults) {
     trunk_places(settings, drafts, faults);
     trunk_sources(settings, faults);
+    trunk_rules(settings, drafts, faults);
     listeners(settings, faults);
     demo_passwords(settings, faults);
     agent_queues(settings, drafts, faults);
@@ -71,6 +73,32 @@ fn trunk_sources(settings: &SettingsDraft, faults: &mut Faults) {
                     .help("a packet belongs to one trunk: the longest prefix wins, equal ones cannot be told apart");
             }
             None => drop(seen.insert(network(*source), (trunk, *at))),
+        }
+    }
+}
+
+/// A rule for called numbers may neither change an emergency number nor make one out of a hotline.
+fn trunk_rules(settings: &SettingsDraft, drafts: &[TenantDraft], faults: &mut Faults) {
+    for (name, way, rule, at) in &settings.rule_at {
+        let Some(trunk) = settings.settings.trunks.get(name) else { continue };
+        let place = drafts.iter().map(|draft| &draft.tenant).find(|place| place.name == trunk.tenant);
+        let added = place.into_iter().flat_map(|place| place.emergency.keys().map(String::as_str));
+        let lines: BTreeSet<&str> = BASE.iter().map(|(number, _)| *number).chain(added).collect();
+        let changed = |number: &&str| rule.apply(number) != *number;
+        if let Some(number) = lines.iter().copied().find(changed) {
+            let message = format!("the {way} rule of trunk `{name}` would make {number} into {}", rule.apply(number));
+            faults.error("E0141", *at, message, "an emergency number").help(
+                "a rule may not fit them whole: `add_from_length = 7` leaves short codes alone, and no prefix of `strip` \
+                 begins one",
+            );
+        }
+        let hotlines = place.into_iter().flat_map(|place| place.hotlines.keys());
+        let turned = |number: &&str| lines.contains(rule.apply(number).as_str()) && !lines.contains(*number);
+        if let Some(number) = hotlines.map(|key| &*key.number).find(turned) {
+            let message =
+                format!("the {way} rule of trunk `{name}` would make hotline {number} into an emergency call");
+            let line = rule.apply(number);
+            faults.error("E0141", *at, message, &format!("{number} becomes {line}")).help("strip a longer prefix");
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::plan::read_settings::SettingsDraft;
 use crate::plan::read_tenant::{Reference, TenantDraft};
 use crate::plan::settings::Agent;
 use crate::plan::step::{DialTarget, When};
+use crate::plan::trunk::{SourceMatch, Trunk};
 
 /// How far ahead a calendar must reach, in days.
 const CALENDAR_AHEAD: u16 = 45;
@@ -26,6 +27,9 @@ const NUMBER_STATUS: &str = include_str!("number_status.toml");
 /// Looks at everything.
 pub(super) fn lint(settings: &SettingsDraft, drafts: &[TenantDraft], wall: Timestamp, faults: &mut Faults) {
     let changed = changed_numbers();
+    for trunk in settings.settings.trunks.values() {
+        trunk_use(trunk, settings, faults);
+    }
     for draft in drafts {
         place(draft, settings, faults);
         queues(draft, settings, faults);
@@ -35,6 +39,37 @@ pub(super) fn lint(settings: &SettingsDraft, drafts: &[TenantDraft], wall: Times
         prompts(draft, faults);
         number_status(draft, &changed, wall, faults);
         approved(draft, faults);
+    }
+}
+
+fn trunk_use(trunk: &Trunk, settings: &SettingsDraft, faults: &mut Faults) {
+    let Some(at) = settings.trunk_at.get(&trunk.name).copied() else { return };
+    let name = &trunk.name;
+    if trunk.register.is_some() && trunk.credential.is_none() {
+        faults
+            .warning("W0232", at, format!("trunk `{name}` registers without a credential"), "cannot answer a challenge")
+            .help("carriers answer REGISTER with 401: give credential = { user = \"…\", password_file = \"…\" }");
+    }
+    if trunk.busy_out {
+        faults
+            .warning("W0233", at, format!("trunk `{name}` is out of use for maintenance"), "busy_out = true")
+            .help("new calls in get 503, none go out but emergencies; take it out when the work is done");
+    }
+    let everybody = |source: &SourceMatch| matches!(source, SourceMatch::Net(_, 0));
+    if trunk.trusted && trunk.from.iter().any(everybody) {
+        faults
+            .warning("W0234", at, format!("trunk `{name}` trusts every address"), "anybody can claim any number")
+            .help("name the carrier's networks in `from`, or set trusted = false");
+    }
+    if trunk.credential.as_ref().is_some_and(|credential| credential.realm.is_none()) {
+        faults
+            .note(
+                "N0305",
+                at,
+                format!("the credential of trunk `{name}` names no `realm`"),
+                "the first realm asked for",
+            )
+            .help("give the realm of the carrier's challenge, so that no other ever gets an answer");
     }
 }
 

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::hotline::MergeMode;
 use crate::base::id::{ConfigHash, TenantName};
+use crate::base::secret::Secret;
 use crate::plan::check;
 use crate::plan::diagnose::{At, Diagnostic, Faults, Sources};
 use crate::plan::emergency;
@@ -91,6 +92,7 @@ pub fn load(files: &dyn Files, request: &Request<'_>) -> Loaded {
     config.lay_over(set);
     let mut settings = read_settings(&config, &sources, &mut faults);
     load_agents(files, request.config, &mut settings, &mut sources, &mut faults);
+    load_passwords(files, &mut settings, &mut faults);
     let mut drafts = read_tenants(&plan_files, &sources, &mut faults);
     for draft in &mut drafts {
         complete(draft, &settings, &wording);
@@ -264,6 +266,31 @@ fn load_agents(
         }
         Err(why) if explicit => drop(faults.nowhere("E0122", format!("cannot read `{path}`: {why}"))),
         Err(_) => {}
+    }
+}
+
+/// Reads the trunks' password files: the first line of each.
+fn load_passwords(files: &dyn Files, settings: &mut SettingsDraft, faults: &mut Faults) {
+    for (name, path, at) in std::mem::take(&mut settings.password_files) {
+        let text = match files.read(&path) {
+            Ok(text) => text,
+            Err(why) => {
+                faults.error("E0122", at, format!("cannot read `{path}`: {why}"), "the trunk's password");
+                continue;
+            }
+        };
+        let line = text.lines().next().unwrap_or_default().trim();
+        if line.is_empty() {
+            faults
+                .error("E0122", at, format!("`{path}` holds no password"), "its first line is empty")
+                .help("write the password alone on the first line");
+            continue;
+        }
+        if let Some(credential) =
+            settings.settings.trunks.get_mut(&name).and_then(|trunk| Arc::make_mut(trunk).credential.as_mut())
+        {
+            Arc::make_mut(credential).password = Secret::new(line);
+        }
     }
 }
 

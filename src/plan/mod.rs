@@ -14,6 +14,7 @@ mod lint;
 pub mod load;
 pub mod model;
 pub mod prompts;
+mod read_format;
 mod read_hotline;
 mod read_settings;
 mod read_tenant;

@@ -18,7 +18,7 @@ use crate::plan::settings::{
     SipSettings, TicketEndpoint, TicketSettings,
 };
 use crate::plan::source::{Fields, Spot, Table, Value, wrong_type};
-use crate::plan::trunk::SourceMatch;
+use crate::plan::trunk::{NumberRule, SourceMatch};
 use crate::plan::words;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,6 +32,10 @@ pub(super) struct SettingsDraft {
     pub(super) settings: Settings,
     pub(super) trunk_at: BTreeMap<TrunkName, At>,
     pub(super) from_at: Vec<(SourceMatch, TrunkName, At)>,
+    /// Rules for called numbers: the trunk, its direction, the rule and its place.
+    pub(super) rule_at: Vec<(TrunkName, &'static str, NumberRule, At)>,
+    /// Files that hold trunks' passwords, still to be read.
+    pub(super) password_files: Vec<(TrunkName, String, At)>,
     pub(super) agent_at: BTreeMap<AgentId, At>,
     pub(super) queue_refs: Vec<(AgentId, QueueId, At)>,
     pub(super) demo_passwords: Vec<At>,
@@ -78,6 +82,8 @@ pub(super) fn read_settings(table: &Table, sources: &Sources, faults: &mut Fault
         settings,
         trunk_at: BTreeMap::new(),
         from_at: Vec::new(),
+        rule_at: Vec::new(),
+        password_files: Vec::new(),
         agent_at: BTreeMap::new(),
         queue_refs: Vec::new(),
         demo_passwords: Vec::new(),
@@ -182,7 +188,7 @@ pub(super) fn transport_word(word: &str) -> Option<Transport> {
         .find(|transport| transport.param_name().eq_ignore_ascii_case(word.trim()))
 }
 
-fn read_ip(found: &Spot<&str>, faults: &mut Faults) -> Option<IpAddr> {
+pub(super) fn read_ip(found: &Spot<&str>, faults: &mut Faults) -> Option<IpAddr> {
     let ip = found.value.parse().ok();
     if ip.is_none() {
         faults
@@ -298,7 +304,7 @@ fn is_http_url(url: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
 }
 
-fn read_secret(
+pub(super) fn read_secret(
     fields: &mut Fields<'_>,
     key: &'static str,
     file_key: &'static str,

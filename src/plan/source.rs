@@ -100,7 +100,8 @@ const SECRETS: [&str; 4] = ["password", "ha1", "secret", "previous_secret"];
 
 fn hide_secrets(table: &Table, sources: &mut Sources) {
     for entry in &table.entries {
-        if SECRETS.contains(&entry.key.as_str()) {
+        // A slip in the key must not show the value either.
+        if nearest(&entry.key, SECRETS).is_some() {
             sources.hide(entry.node.at);
         }
         hide_in(&entry.node, sources);

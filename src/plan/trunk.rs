@@ -228,7 +228,7 @@ impl Default for OutgoingFormat {
 }
 
 /// A change of a number's form: the first prefix of `strip` that fits goes, then `add` comes in front. Emergency numbers
-/// are never changed.
+/// are never changed: whoever applies a rule asks first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NumberRule {
     /// Prefixes to take off.
@@ -239,6 +239,24 @@ pub struct NumberRule {
     pub add_from_length: u8,
 }
 
+impl NumberRule {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.strip.is_empty() && self.add.is_empty()
+    }
+
+    /// The number (`+` and digits, no separators) in its new form; a prefix that is the whole number stays.
+    #[must_use]
+    pub fn apply(&self, number: &str) -> String {
+        let fits = |prefix: &String| number.strip_prefix(prefix.as_str()).filter(|rest| !rest.is_empty());
+        let rest = self.strip.iter().find_map(fits).unwrap_or(number);
+        let digits = rest.bytes().filter(u8::is_ascii_digit).count();
+        let add = if digits >= usize::from(self.add_from_length) { self.add.as_str() } else { "" };
+        format!("{add}{rest}")
+    }
+}
+
 /// Where the called number stands in an INVITE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -246,8 +264,11 @@ pub enum CalledFrom {
     /// In the Request-URI.
     #[default]
     RequestUri,
-    /// In To.
+    /// In To: what a registered trunk's carrier leaves when the Request-URI is our Contact.
     To,
+    /// In P-Called-Party-ID, as IMS writes it to a registered line (RFC 7315 §4.2).
+    #[serde(rename = "p_called_party_id")]
+    CalledParty,
 }
 
 /// What From carries toward a trunk.

@@ -8,7 +8,7 @@ use crate::plan::diagnose::{At, Faults, nearest};
 use crate::plan::model::{AfterCutoff, ContactKind, GreetingRule, Strategy, UnitKind, UtilityWay};
 use crate::plan::settings::{AgentRole, DigestHash};
 use crate::plan::step::When;
-use crate::plan::trunk::CallSource;
+use crate::plan::trunk::{CallSource, CalledFrom, FromCarries, Reliable};
 
 /// A word list: each word and its meaning, the preferred English word first of its meaning.
 pub(super) type Words<T> = [(&'static str, T)];
@@ -81,6 +81,15 @@ pub(super) const STRATEGIES: &Words<Strategy> = &[
 ];
 
 pub(super) const DIGESTS: &Words<DigestHash> = &[("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256)];
+
+pub(super) const RELIABLE: &Words<Reliable> =
+    &[("off", Reliable::Off), ("offered", Reliable::Offered), ("required", Reliable::Required)];
+
+pub(super) const CALLED_FROM: &Words<CalledFrom> =
+    &[("request_uri", CalledFrom::RequestUri), ("to", CalledFrom::To), ("p_called_party_id", CalledFrom::CalledParty)];
+
+pub(super) const FROM_CARRIES: &Words<FromCarries> =
+    &[("caller", FromCarries::Caller), ("present", FromCarries::Present)];
 
 pub(super) const GREETINGS: &Words<GreetingRule> = &[("finish", GreetingRule::Finish), ("cut", GreetingRule::Cut)];
 
