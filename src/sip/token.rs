@@ -3,7 +3,8 @@
 //! A token is 28 bytes in base 32 (Crockford, lower case, 45 characters): 16 bytes of [`CallId`], 2 of [`LegId`],
 //! 4 of a counter, 6 of check value. The check value is SHA-256 over secret, kind and the 22 bytes before it, cut to
 //! 48 bits: the input has one length only, so a plain prefix key is sound, and it costs one compression.
-//! A branch never reads as a tag, because the kind is part of the check.
+//! A branch never reads as a tag, because the kind is part of the check. What the switch does outside any call has
+//! kinds of its own, with a number where calls have their names.
 //!
 //! Deliberately absent: a random source (the secret comes in) and any table of tokens given out.
 //! RFC 3261 §8.1.1.7 (branch), §19.3 (tags: unique, at least 32 random bits; the check value supplies them).
@@ -32,6 +33,9 @@ enum Kind {
     Tag = 2,
     SipCallId = 3,
     Nonce = 4,
+    OwnBranch = 5,
+    OwnTag = 6,
+    OwnName = 7,
 }
 
 /// The engine's secret for check values; never shown.
@@ -89,6 +93,46 @@ impl TokenKey {
     #[must_use]
     pub fn read_tag(&self, tag: &[u8]) -> Option<(CallId, LegId)> {
         self.read(Kind::Tag, tag)
+    }
+
+    /// The branch of the switch's own transaction number `n`, cookie included.
+    #[must_use]
+    pub fn own_branch(&self, n: u64) -> String {
+        self.own(MAGIC_COOKIE, Kind::OwnBranch, n)
+    }
+
+    /// The local tag of the switch's own dialog number `n`.
+    #[must_use]
+    pub fn own_tag(&self, n: u64) -> String {
+        self.own("", Kind::OwnTag, n)
+    }
+
+    /// A name for whatever else the switch's own number `n` needs: Call-ID, From-tag, client nonce.
+    #[must_use]
+    pub fn own_name(&self, n: u64) -> String {
+        self.own("", Kind::OwnName, n)
+    }
+
+    /// The number of the switch's own transaction; `None` when the branch is a leg's, or none of ours.
+    #[must_use]
+    pub fn read_own_branch(&self, branch: &[u8]) -> Option<u64> {
+        let (cookie, token) = branch.split_at_checked(MAGIC_COOKIE.len())?;
+        let ours = cookie.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes());
+        ours.then(|| self.read_own(Kind::OwnBranch, token)).flatten()
+    }
+
+    /// The number of the switch's own dialog; `None` when the tag is a leg's, or none of ours.
+    #[must_use]
+    pub fn read_own_tag(&self, tag: &[u8]) -> Option<u64> {
+        self.read_own(Kind::OwnTag, tag)
+    }
+
+    fn own(&self, prefix: &str, kind: Kind, n: u64) -> String {
+        self.token(prefix, kind, CallId(Ulid::from_bits(u128::from(n))), LegId(0), 0)
+    }
+
+    fn read_own(&self, kind: Kind, token: &[u8]) -> Option<u64> {
+        self.read(kind, token).and_then(|(number, _)| u64::try_from(number.0.bits()).ok())
     }
 
     fn token(&self, prefix: &str, kind: Kind, call: CallId, leg: LegId, n: u32) -> String {
@@ -278,6 +322,19 @@ mod tests {
         assert_eq!(key.read_tag(&branch.as_bytes()[MAGIC_COOKIE.len()..]), None);
         let tag = key.tag(call(1), LegId(0), 0);
         assert_eq!(key.read_branch(format!("{MAGIC_COOKIE}{tag}").as_bytes()), None);
+    }
+
+    #[test]
+    fn what_is_the_switchs_own_is_no_legs() {
+        let key = TokenKey::new([1; 16]);
+        let (branch, tag, name) = (key.own_branch(7), key.own_tag(7), key.own_name(7));
+        assert_eq!((key.read_own_branch(branch.as_bytes()), key.read_branch(branch.as_bytes())), (Some(7), None));
+        assert_eq!((key.read_own_tag(tag.as_bytes()), key.read_tag(tag.as_bytes())), (Some(7), None));
+        assert_eq!((key.read_own_tag(name.as_bytes()), key.read_tag(name.as_bytes())), (None, None));
+        let leg = key.branch(call(7), LegId(0), 0);
+        assert_eq!(key.read_own_branch(leg.as_bytes()), None);
+        assert_eq!(key.read_own_tag(key.tag(call(7), LegId(0), 0).as_bytes()), None);
+        assert_eq!(TokenKey::new([2; 16]).read_own_branch(branch.as_bytes()), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! | a message | goes |
 //! |---|---|
-//! | response | by the branch we minted, to its leg |
+//! | response | by the branch we minted, to its leg or to the request of our own ([`own`]) |
 //! | request with a To-tag | by the tag we minted, to its leg; unknown: 481 (ACK: silence) |
 //! | repeated INVITE, CANCEL, ACK without a tag of ours | by the key of the INVITE |
 //! | INVITE from a trunk | plan, admission, a new call; unknown source: 403 |
@@ -39,6 +39,7 @@ use crate::sip::transaction::key::TxKey;
 use crate::switch::admission::Admission;
 use crate::switch::calls::Calls;
 use crate::switch::desk::Desk;
+use crate::switch::own::{Outcome, Own};
 use crate::switch::words::{Counted, SwitchEffect};
 
 pub mod admission;
@@ -47,6 +48,7 @@ pub mod desk;
 mod find;
 mod incoming;
 mod outside;
+mod own;
 pub mod words;
 
 /// Extensions a request may require of us; `100rel` is not among them until PRACK exists.
@@ -72,6 +74,7 @@ pub struct Switch {
     random: u64,
     calls: Calls,
     desk: Desk,
+    own: Own,
     admission: Admission,
     resolved: BTreeMap<String, Vec<SocketAddr>>,
 }
@@ -89,6 +92,7 @@ impl Switch {
             random: secrets.seed,
             calls: Calls::default(),
             desk,
+            own: Own::new(secrets.tokens),
             admission,
             resolved: BTreeMap::new(),
         }
@@ -106,7 +110,7 @@ impl Switch {
             }
         };
         match message.method().cloned() {
-            None => self.on_response(message, flow, out),
+            None => self.on_response(now, message, flow, out),
             Some(method) => self.on_request(now, &method, Arrived { message, flow }, out),
         }
     }
@@ -114,6 +118,9 @@ impl Switch {
     /// A connection is gone.
     pub fn closed(&mut self, flow: FlowId, out: &mut Vec<SwitchEffect>) {
         self.desk.closed(flow, out);
+        let mut outcomes = Vec::new();
+        self.own.closed(flow, &mut outcomes);
+        self.on_outcomes(outcomes);
     }
 
     /// A call counts no more; its names live until [`Self::call_over`].
@@ -156,12 +163,15 @@ impl Switch {
     /// Acts on whatever is due.
     pub fn on_deadline(&mut self, now: Now, out: &mut Vec<SwitchEffect>) {
         self.desk.on_deadline(now, out);
+        let mut outcomes = Vec::new();
+        self.own.on_deadline(now, out, &mut outcomes);
+        self.on_outcomes(outcomes);
     }
 
     /// When to wake.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        self.desk.deadline()
+        [self.desk.deadline(), self.own.deadline()].into_iter().flatten().min()
     }
 
     /// The registrations.
@@ -188,11 +198,24 @@ impl Switch {
         &self.plan
     }
 
-    fn on_response(&self, message: Message, flow: Flow, out: &mut Vec<SwitchEffect>) {
+    fn on_response(&mut self, now: Now, message: Message, flow: Flow, out: &mut Vec<SwitchEffect>) {
+        let (ours, outcome) = self.own.on_response(now, &message);
+        if ours {
+            return self.on_outcomes(outcome);
+        }
         let named = message.via().branch().and_then(|branch| self.tokens.read_branch(branch));
         match named.filter(|(call, _)| self.calls.is_live(*call)) {
             Some((call, leg)) => deliver(call, leg, Arrived { message, flow }, out),
             None => out.push(SwitchEffect::Count(Counted::Stray)),
+        }
+    }
+
+    /// What the switch's own requests came to.
+    fn on_outcomes(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
+        for outcome in outcomes {
+            match outcome.errand {
+                own::Errand::Notify(_) => {}
+            }
         }
     }
 
