@@ -12,6 +12,7 @@ use memory::Memory;
 use switch12345::base::flow::Transport;
 use switch12345::base::id::TrunkName;
 use switch12345::plan::diagnose::Severity;
+use switch12345::plan::route::{Facts, Verdict};
 use switch12345::plan::trunk::{CalledFrom, FromCarries, HeaderRule, Reliable, Trunk};
 
 /// The moment of every load.
@@ -155,4 +156,72 @@ fn a_rule_strips_one_prefix_and_adds_to_long_numbers_only() {
     ] {
         assert_eq!(trunk.outgoing.called.apply(number), sent, "{number}");
     }
+}
+
+/// What the plan makes of a call over trunk `t`: number, hotline, caller in normal form, caller as it came.
+fn routed(trunk: &str, dialled: &str, from: &str) -> (String, bool, String, String) {
+    let place = "[tenant]\nname = \"p\"\ntitle = \"某市\"\narea = \"0476\"\n[[hotline]]\nnumber = \"12315\"\n\
+                 name = \"消费者投诉举报\"\nmode = \"absorbed\"\n[[hotline]]\nnumber = \"8337772\"\nname = \"供热\"\n\
+                 mode = \"absorbed\"\n#=== switch.toml\n";
+    let text = format!("{place}[trunk.t]\ntenant = \"p\"\nfrom = [\"127.0.0.0/8\"]\nto = [\"sip:127.0.0.1\"]\n{trunk}");
+    let loaded = Memory::bundle(&text).load(AT);
+    let faults: String = loaded.diagnostics.iter().map(|fault| loaded.sources.render(fault, false)).collect();
+    let plan = loaded.plan.unwrap_or_else(|| panic!("{faults}"));
+    let name = TrunkName::new("t");
+    let facts = Facts { trunk: &name, dialled, from: Some(from), asserted: &[], private: false, diverted: &[] };
+    let route = plan.route(&facts, AT.parse().unwrap(), &mut ());
+    assert_eq!(route.dialled_raw, dialled, "the ticket keeps what came");
+    let emergency = matches!(route.verdict, Verdict::Emergency(_));
+    (route.number, emergency, route.caller.number.normal, route.caller.number.raw)
+}
+
+#[test]
+fn incoming_rules_shape_what_the_plan_looks_up_and_the_raw_forms_stay() {
+    let rules = "incoming.called = { strip = [\"9\", \"77\"] }\nincoming.caller = { strip = [\"9\"] }\n";
+    let caller = "sip:9013800001234@ims.example;user=phone";
+    let (number, emergency, normal, raw) = routed(rules, "sip:912315@10.0.0.1", caller);
+    assert_eq!((number.as_str(), emergency, normal.as_str()), ("12315", false, "13800001234"));
+    assert_eq!(raw, caller);
+    assert_eq!(routed(rules, "tel:+86-476-833-7772", "x").0, "8337772", "no prefix fits: as it came");
+    assert_eq!(routed("", "912315", "9013800001234").0, "912315");
+}
+
+#[test]
+fn no_rule_hides_an_emergency_number_and_a_prefix_before_one_leads_to_it() {
+    let rules = "incoming.called = { strip = [\"0476\", \"9\", \"+86\"], add = \"8\", add_from_length = 4 }\n";
+    for dialled in ["110", "0476110", "+86476110", "+86110", "tel:110;phone-context=+86476", "urn:service:sos.police"] {
+        let (number, emergency, ..) = routed(rules, dialled, "13800001234");
+        assert_eq!((number.as_str(), emergency), ("110", true), "{dialled}");
+    }
+    assert_eq!(routed(rules, "9120", "13800001234").1, true, "an outside line's prefix before 120");
+    assert!(!routed(rules, "1381101234", "13800001234").1);
+}
+
+#[test]
+fn numbers_go_out_in_the_trunks_form_and_emergency_numbers_as_they_are() {
+    let text = format!(
+        "{PLACE}[trunk.t]\ntenant = \"p\"\nfrom = [\"127.0.0.0/8\"]\nto = [\"sip:127.0.0.1\"]\n\
+         outgoing = {{ called = {{ strip = [\"0\"], add = \"+86\" }}, caller = {{ strip = [\"0\"], add = \"+86\" }}, \
+         user_phone = true, domain = \"ims.example\" }}\n"
+    );
+    let plan = Memory::bundle(&text).load(AT).plan.unwrap();
+    let trunk = plan.trunk(&TrunkName::new("t")).unwrap();
+    for (number, sent) in [
+        ("04768337772", "+864768337772"),
+        ("013800001234", "+8613800001234"),
+        ("12315", "12315"),
+        ("110", "110"),
+        ("0476110", "0476110"),
+        ("+86476120", "+86476120"),
+        ("0476-833-7772", "+864768337772"),
+        ("hunt-group", "hunt-group"),
+    ] {
+        assert_eq!(plan.called_out(trunk, number), sent);
+    }
+    assert_eq!(plan.caller_out(trunk, "13800001234"), "+8613800001234");
+    assert_eq!(plan.caller_out(trunk, "+12025550100"), "+12025550100", "a foreign number is complete");
+    let out = &trunk.outgoing;
+    assert_eq!(out.own_address("+8613800001234", "192.0.2.1:5060"), "sip:+8613800001234@ims.example;user=phone");
+    assert_eq!(out.to_address("110", "192.0.2.2:5060"), "sip:110@192.0.2.2:5060;user=phone");
+    assert_eq!(out.own_address("anonymous", "192.0.2.1"), "sip:anonymous@ims.example");
 }

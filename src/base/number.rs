@@ -1,7 +1,7 @@
 //! Telephone numbers as carriers write them, and what they mean: dialled forms and caller forms.
 //!
 //! Deliberately absent: which numbers exist (that is the plan's), and any guess of a region from a mobile number.
-//! Sources: `domain.md` §3.3; RFC 3966 for `tel:` numbers and `phone-context`.
+//! Sources: `domain.md` §3.3; RFC 3966 §5.1.1 (visual separators), §5.1.5 (`phone-context`); RFC 5031 §4.2 (`sos`).
 
 use std::fmt;
 
@@ -148,6 +148,12 @@ fn split_uri(raw: &str) -> (String, Option<String>) {
     (user, context)
 }
 
+/// The area a `phone-context` names: `+86476`, `+86-476`, `+860476`.
+fn area_of(context: &str) -> Option<AreaCode> {
+    let digits: String = context.strip_prefix("+86")?.chars().filter(char::is_ascii_digit).collect();
+    AreaCode::parse(&digits)
+}
+
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -171,12 +177,56 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The number of a bare text, a `tel:` or a `sip:` URI without separators and parameters: `+` and digits as they came.
+#[must_use]
+pub fn plain(raw: &str) -> Option<String> {
+    let Parts { plus, digits, .. } = Parts::read(raw)?;
+    Some(if plus { format!("+{digits}") } else { digits })
+}
+
+/// The services of `urn:service:sos` with the lines they are in China, the dedicated one first. A service that has no
+/// line of its own is its parent's (RFC 5031 §4.2); the parent is 110, which passes calls on to the others.
+const SERVICES: [(&str, &[&str]); 5] = [
+    ("police", &["110"]),
+    ("fire", &["119", "110"]),
+    ("ambulance", &["120", "110"]),
+    ("marine", &["12395", "110"]),
+    ("traffic", &["122", "110"]),
+];
+
+/// The lines a `urn:service:sos…` stands for, the best first; `None` when it is no such URN. A number named for China
+/// (`sos.country-specific.cn.119`, 3GPP TS 24.229 §5.1.6.8.1) is that number.
+#[must_use]
+pub fn sos_lines(uri: &str) -> Option<Vec<String>> {
+    const BEGIN: &str = "urn:service:sos";
+    let uri = uri.trim().trim_start_matches('<').trim_end_matches('>');
+    let service =
+        uri.get(BEGIN.len()..).filter(|_| uri.get(..BEGIN.len()).is_some_and(|it| it.eq_ignore_ascii_case(BEGIN)))?;
+    let service = service.split([';', '?', '@']).next().unwrap_or_default().to_ascii_lowercase();
+    if !service.is_empty() && !service.starts_with('.') {
+        return None;
+    }
+    let service = service.trim_start_matches('.');
+    if let Some(number) = service.strip_prefix("country-specific.cn.") {
+        let digits = number.split('.').next().unwrap_or_default();
+        let fine = !digits.is_empty() && digits.len() <= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        return Some(fine.then(|| digits.to_owned()).into_iter().chain(["110".to_owned()]).collect());
+    }
+    let top = service.split('.').next().unwrap_or_default();
+    let lines = SERVICES.iter().find(|(name, _)| *name == top).map_or(&["110"][..], |(_, lines)| *lines);
+    Some(lines.iter().map(|line| (*line).to_owned()).collect())
+}
+
 /// All readings of a dialled number, the plainest first; each is to be looked up whole.
 ///
 /// `local` is the area of the trunk it came over. Empty when it is no number, or one abroad.
 #[must_use]
 pub fn dialled(raw: &str, local: Option<AreaCode>) -> Vec<Candidate> {
     let mut found = Vec::with_capacity(4);
+    if let Some(lines) = sos_lines(raw) {
+        lines.iter().for_each(|line| push(&mut found, None, line, true));
+        return found;
+    }
     let Some(Parts { plus, digits, context }) = Parts::read(raw) else { return found };
     if plus {
         if let Some(national) = digits.strip_prefix("86") {
@@ -190,16 +240,14 @@ pub fn dialled(raw: &str, local: Option<AreaCode>) -> Vec<Candidate> {
         }
         return found;
     }
-    if let Some(context) = context.as_deref().and_then(|context| context.strip_prefix("+86")) {
-        let context: String = context.chars().filter(char::is_ascii_digit).collect();
-        let named = AreaCode::parse(&context);
-        if let Some(area) = named {
-            push(&mut found, Some(area), &digits, true);
-            if named == local {
-                push(&mut found, None, &digits, true);
-            }
-            return found;
+    if let Some(area) = context.as_deref().and_then(area_of)
+        && !digits.starts_with('0')
+    {
+        push(&mut found, Some(area), &digits, true);
+        if local == Some(area) {
+            push(&mut found, None, &digits, true);
         }
+        return found;
     }
     if let Some(national) = digits.strip_prefix('0') {
         // 0110 is no form of 110: after the zero there must be an area code.
@@ -264,12 +312,14 @@ impl CallerNumber {
     /// Reads a caller's number in any of the forms carriers use; `local` is the area of the trunk.
     #[must_use]
     pub fn read(raw: &str, local: Option<AreaCode>) -> Self {
-        let (user, _) = split_uri(raw);
+        let (user, context) = split_uri(raw);
         let hidden = Self { raw: raw.to_owned(), ..Self::default() };
         if user.is_empty() || WITHHELD.iter().any(|word| user.eq_ignore_ascii_case(word)) {
             return hidden;
         }
         let Some(Parts { plus, digits, .. }) = Parts::read(raw) else { return hidden };
+        // The context of a local number is the area it is local to (RFC 3966 §5.1.5), whatever trunk it came over.
+        let local = context.as_deref().and_then(area_of).or(local);
         let with = |normal: String, kind, area| Self { raw: raw.to_owned(), normal, kind, area };
         if plus || digits.starts_with("00") {
             let abroad = if plus { digits.as_str() } else { digits.trim_start_matches('0') };
@@ -422,6 +472,41 @@ mod tests {
     }
 
     #[test]
+    fn rfc5031_s4_2_services_are_lines_and_unknown_ones_their_parent() {
+        for (urn, line) in [
+            ("urn:service:sos", "110"),
+            ("urn:service:sos.police", "110"),
+            ("URN:Service:SOS.Fire", "119"),
+            ("<urn:service:sos.ambulance>", "120"),
+            ("urn:service:sos.ambulance.paediatric", "120"),
+            ("urn:service:sos.marine", "12395"),
+            ("urn:service:sos.mountain", "110"),
+            ("urn:service:sos.ecall.automatic", "110"),
+            ("urn:service:sos.country-specific.cn.122", "122"),
+            ("urn:service:sos.country-specific.cn.x", "110"),
+        ] {
+            let found = dialled(urn, CHIFENG);
+            assert_eq!(found.first().map(|first| (first.number.as_str(), first.sure)), Some((line, true)), "{urn}");
+        }
+        for urn in ["urn:service:counseling", "urn:service:sosx", "urn:service", "sip:urn@h", "urn:nena:service:sos"] {
+            assert_eq!(sos_lines(urn), None, "{urn}");
+        }
+    }
+
+    #[test]
+    fn a_plain_number_has_no_separators_and_no_parameters() {
+        for (raw, number) in [
+            ("tel:+86-476-833.7772;npdi", Some("+864768337772")),
+            ("sip:(0476)8337772;cpc=ordinary@h;user=phone", Some("04768337772")),
+            ("%2B8613800001234", Some("+8613800001234")),
+            ("anonymous", None),
+            ("", None),
+        ] {
+            assert_eq!(plain(raw).as_deref(), number, "{raw}");
+        }
+    }
+
+    #[test]
     fn caller_forms_read_as_what_they_are() {
         use CallerKind::{Foreign, Hidden, Landline, Mobile, Short};
         let cases: &[(&str, &str, CallerKind)] = &[
@@ -446,6 +531,27 @@ mod tests {
             ("110", "110", Short),
             ("+12025550100", "+12025550100", Foreign),
             ("0085221234567", "+85221234567", Foreign),
+            ("04768223344", "04768223344", Landline),
+            ("8223344", "04768223344", Landline),
+            ("+864768223344", "04768223344", Landline),
+            ("tel:8223344;phone-context=+86476", "04768223344", Landline),
+            ("tel:8223344;phone-context=+86471", "04718223344", Landline),
+            ("sip:8223344;phone-context=+86-471@h;user=phone", "04718223344", Landline),
+            ("tel:04768223344;npdi;rn=+86476", "04768223344", Landline),
+            ("tel:13800001234;phone-context=+86", "13800001234", Mobile),
+            ("tel:+86-476-822-3344", "04768223344", Landline),
+            ("tel:+86-138.0000(1234)", "13800001234", Mobile),
+            ("sip:+864768223344;npdi@ims.example;user=phone", "04768223344", Landline),
+            ("864768223344", "04768223344", Landline),
+            ("00864768223344", "04768223344", Landline),
+            ("+8604768223344", "04768223344", Landline),
+            ("13800001234;phone-context=carrier.example", "13800001234", Mobile),
+            ("95588;phone-context=+86", "95588", Short),
+            ("+1-202-555-0100", "+12025550100", Foreign),
+            ("Unavailable", "", Hidden),
+            ("Anonymous", "", Hidden),
+            ("Restricted", "", Hidden),
+            ("tel:anonymous", "", Hidden),
             ("anonymous", "", Hidden),
             ("sip:anonymous@anonymous.invalid", "", Hidden),
             ("", "", Hidden),

@@ -13,6 +13,7 @@ mod flow;
 mod lint;
 pub mod load;
 pub mod model;
+mod numbers;
 pub mod prompts;
 mod read_format;
 mod read_hotline;

@@ -19,7 +19,7 @@ const VALUE_MAX: usize = 1_024;
 const LOCAL_LENGTH: u8 = 7;
 
 /// Fields that are the transaction's, the dialog's or the body's: no rule may touch them (RFC 3261 §8.1.1, §12, §20).
-const OURS: [&str; 41] = [
+const OURS: [&str; 42] = [
     "Accept",
     "Accept-Contact",
     "Allow",
@@ -61,6 +61,8 @@ const OURS: [&str; 41] = [
     "Unsupported",
     "Via",
     "WWW-Authenticate",
+    // The loop guard between platforms.
+    "X-Switch-Hops",
 ];
 /// Fields that say who calls: what goes out of them is decided by trust and privacy, never copied.
 const IDENTITY: [&str; 5] =

@@ -3,6 +3,7 @@
 //! Order of decision: emergency (exact, before the plan), then the place's hotlines, matched as a whole by area and
 //! number, then a forwarded number, then unknown. Deliberately absent: admission, unknown trunks (`switch`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use crate::base::number::{AreaCode, CallerNumber, Candidate, dialled};
 use crate::plan::flow::{Flow, unknown_flow};
 use crate::plan::model::{Declared, EmergencyLine, Hotline, HotlineKey, HotlineStatus, Plan, Tenant};
 use crate::plan::step::{Cursor, PlannedStep, Step, When};
-use crate::plan::trunk::{CallSource, Trunk};
+use crate::plan::trunk::{CallSource, NumberRule, Trunk};
 
 /// What an INVITE says, decoded; raw forms throughout.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +126,8 @@ impl Plan {
         };
         draft.tenant = tenant.name.clone();
         let extra = trunk.map_or(0, |trunk| trunk.priority);
-        let found = tenant.find(facts.dialled, local, why);
+        let rule = trunk.map(|trunk| &trunk.incoming.called);
+        let found = tenant.find(facts.dialled, rule, local, why);
         let forwarded = || tenant.forwarded(facts, local);
         match found {
             Match::Emergency(line, reading) => {
@@ -163,14 +165,27 @@ impl Plan {
 impl Tenant {
     /// Looks every reading up whole: emergencies first in forms with one reading, then hotlines, then emergencies in
     /// forms that could have been something else.
-    fn find(&self, raw: &str, local: Option<AreaCode>, why: &mut impl Trace) -> Match {
-        let readings = dialled(raw, local);
-        let emergency = |sure: bool| {
+    ///
+    /// The trunk's rule comes after the emergencies, so it can hide none of them.
+    fn find(&self, raw: &str, rule: Option<&NumberRule>, local: Option<AreaCode>, why: &mut impl Trace) -> Match {
+        let plain = dialled(raw, local);
+        let emergency = |readings: &[Candidate], sure: bool| {
             readings.iter().filter(|reading| reading.sure == sure).find_map(|reading| {
                 self.emergency_line(reading).map(|line| Match::Emergency(Arc::clone(line), reading.clone()))
             })
         };
-        if let Some(found) = emergency(true) {
+        if let Some(found) = emergency(&plain, true) {
+            return found;
+        }
+        let changed = rule.map_or(Cow::Borrowed(raw), |rule| rule.read(raw));
+        let readings = match &changed {
+            Cow::Borrowed(_) => plain,
+            Cow::Owned(changed) => {
+                why.rule("called", None, true, &|| format!("the trunk's rule makes it {changed}"));
+                dialled(changed, local)
+            }
+        };
+        if let Some(found) = emergency(&readings, true) {
             return found;
         }
         for reading in &readings {
@@ -185,7 +200,7 @@ impl Tenant {
                 return Match::Hotline(Arc::clone(hotline), reading.clone());
             }
         }
-        emergency(false).unwrap_or(Match::Nothing)
+        emergency(&readings, false).unwrap_or(Match::Nothing)
     }
 
     fn hotline_for(&self, reading: &Candidate) -> Option<&Arc<Hotline>> {
@@ -204,10 +219,14 @@ impl Tenant {
 
 /// P-Asserted-Identity of a trusted trunk, then From.
 fn caller(facts: &Facts<'_>, trunk: Option<&Trunk>, local: Option<AreaCode>) -> Caller {
-    let known = |raw: &str| Some(CallerNumber::read(raw, local)).filter(|number| number.kind != CallerKind::Hidden);
+    let read = |raw: &str| {
+        let changed = trunk.map_or(Cow::Borrowed(raw), |trunk| trunk.incoming.caller.read(raw));
+        CallerNumber { raw: raw.to_owned(), ..CallerNumber::read(&changed, local) }
+    };
+    let known = |raw: &str| Some(read(raw)).filter(|number| number.kind != CallerKind::Hidden);
     let asserted =
         facts.asserted.iter().filter(|_| trunk.is_some_and(|trunk| trunk.trusted)).find_map(|raw| known(raw));
-    let from = facts.from.map(|raw| CallerNumber::read(raw, local)).unwrap_or_default();
+    let from = facts.from.map(read).unwrap_or_default();
     let (number, trust) = match asserted {
         Some(number) => (number, CallerTrust::Asserted),
         None if from.kind == CallerKind::Hidden => (from, CallerTrust::Anonymous),

@@ -246,13 +246,15 @@ impl NumberRule {
         self.strip.is_empty() && self.add.is_empty()
     }
 
-    /// The number (`+` and digits, no separators) in its new form; a prefix that is the whole number stays.
+    /// The number (`+` and digits, no separators) in its new form. A prefix that is the whole number stays, and nothing
+    /// comes in front of a `+`: such a number is complete.
     #[must_use]
     pub fn apply(&self, number: &str) -> String {
         let fits = |prefix: &String| number.strip_prefix(prefix.as_str()).filter(|rest| !rest.is_empty());
         let rest = self.strip.iter().find_map(fits).unwrap_or(number);
         let digits = rest.bytes().filter(u8::is_ascii_digit).count();
-        let add = if digits >= usize::from(self.add_from_length) { self.add.as_str() } else { "" };
+        let complete = rest.starts_with('+') || digits < usize::from(self.add_from_length);
+        let add = if complete { "" } else { self.add.as_str() };
         format!("{add}{rest}")
     }
 }

@@ -48,7 +48,8 @@ impl Switch {
             .flat_map(|target| self.addresses(target).into_iter().map(move |remote| (target, remote)))
             .filter_map(|(target, remote)| {
                 let transport = target.transport_or_default();
-                let flow = paths.flow_to(Side::Trunk, transport, &Peer { remote, name: &target.host, trunk: Some(trunk) })?;
+                let flow =
+                    paths.flow_to(Side::Trunk, transport, &Peer { remote, name: &target.host, trunk: Some(trunk) })?;
                 let param = match transport {
                     Transport::Udp => String::new(),
                     other => format!(";transport={}", other.param_name()),

@@ -165,7 +165,11 @@ async fn a_connection_of_ours_sends_what_was_queued_once_it_stands_and_is_opened
     let flow = bench.net.flow_to(Side::Trunk, Transport::Tcp, &peer_at(remote)).unwrap();
     bench.net.send(&flow, Bytes::from_static(b"one"));
     bench.net.send(&flow, Bytes::from_static(b"two"));
-    assert_eq!(bench.net.flow_to(Side::Trunk, Transport::Tcp, &peer_at(remote)), Some(flow), "one connection serves all calls");
+    assert_eq!(
+        bench.net.flow_to(Side::Trunk, Transport::Tcp, &peer_at(remote)),
+        Some(flow),
+        "one connection serves all calls"
+    );
     let (mut peer, _) = bounded(carrier.accept()).await.unwrap();
     assert_eq!(read(&mut peer, 6).await, b"onetwo");
     peer.write_all(&message(1)).await.unwrap();
