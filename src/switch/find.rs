@@ -42,6 +42,7 @@ impl Switch {
 
     fn far_ends(&self, name: &TrunkName, number: &str, paths: &dyn Paths) -> Vec<Target> {
         let Some(trunk) = self.plan.trunk(name) else { return Vec::new() };
+        let number = self.plan.called_out(trunk, number);
         trunk
             .to
             .iter()
@@ -56,8 +57,8 @@ impl Switch {
                 };
                 Some(Target {
                     flow,
-                    uri: Arc::from(format!("sip:{number}@{remote}{param}")),
-                    to: Arc::from(format!("sip:{number}@{remote}")),
+                    uri: Arc::from(format!("{}{param}", trunk.outgoing.to_address(&number, &remote.to_string()))),
+                    to: Arc::from(trunk.outgoing.to_address(&number, &remote.to_string())),
                     route: Vec::new(),
                     trunk: Some(name.clone()),
                     trusted: trunk.trusted,
