@@ -194,7 +194,7 @@ impl AgentEntry {
             skills: agent.skills.clone(),
             takes_calls: agent.role.takes_calls(),
             wrap_up: agent.wrap_up,
-            sign_in_on_register: true,
+            sign_in_on_register: agent.sign_in_on_register,
         }
     }
 

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::base::id::TrunkName;
+use crate::base::id::{AgentId, TrunkName};
 use crate::cli::{Configuration, answer, complain, moment, parse_at};
 use crate::plan::explain::explain;
+use crate::plan::explain_outward::explain_agent;
 use crate::plan::model::Plan;
 use crate::plan::route::Facts;
 
@@ -27,6 +28,9 @@ pub(super) struct RouteCommand {
     /// The trunk it comes over; the first one that calls come in by when none is named.
     #[arg(long, value_name = "NAME")]
     trunk: Option<String>,
+    /// The agent who dials it himself, instead of a caller over a trunk.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["from", "trunk", "diverted"])]
+    agent: Option<String>,
     /// The number it was forwarded from (Diversion, History-Info).
     #[arg(long, value_name = "NUMBER")]
     diverted: Vec<String>,
@@ -47,6 +51,9 @@ impl RouteCommand {
             complain(&loaded);
             return ExitCode::FAILURE;
         };
+        if let Some(agent) = &self.agent {
+            return self.run_agent(plan, &AgentId::new(agent.as_str()));
+        }
         let Some(trunk) = self.trunk_of(plan) else {
             let known: Vec<_> = plan.settings.trunks.keys().map(TrunkName::as_str).collect();
             eprintln!("there is no such trunk to come over; known: {}", known.join(", "));
@@ -62,6 +69,20 @@ impl RouteCommand {
             diverted: &diverted,
         };
         let explanation = explain(plan, &facts, wall);
+        if self.json {
+            answer(&explanation.json().to_string());
+        } else {
+            answer(explanation.to_string().trim_end());
+        }
+        ExitCode::SUCCESS
+    }
+
+    #[expect(clippy::print_stderr, reason = "a command's complaints go to standard error")]
+    fn run_agent(&self, plan: &Plan, agent: &AgentId) -> ExitCode {
+        let Some(explanation) = explain_agent(plan, agent, &self.number) else {
+            eprintln!("there is no agent {agent}");
+            return ExitCode::from(2);
+        };
         if self.json {
             answer(&explanation.json().to_string());
         } else {

@@ -22,6 +22,7 @@ pub(super) fn check(settings: &SettingsDraft, drafts: &[TenantDraft], sources: &
     listeners(settings, faults);
     demo_passwords(settings, faults);
     agent_queues(settings, drafts, faults);
+    agent_classes(settings, drafts, faults);
     for draft in drafts {
         for (reference, at) in &draft.references {
             exists(reference, *at, draft, settings, faults);
@@ -168,6 +169,20 @@ fn agent_queues(settings: &SettingsDraft, drafts: &[TenantDraft], faults: &mut F
     }
 }
 
+fn agent_classes(settings: &SettingsDraft, drafts: &[TenantDraft], faults: &mut Faults) {
+    for (tenant, class, at) in &settings.class_refs {
+        let Some(draft) = drafts.iter().find(|draft| draft.tenant.name == *tenant) else { continue };
+        class_exists(class, *at, &draft.tenant, faults);
+    }
+}
+
+fn class_exists(name: &str, at: At, place: &Tenant, faults: &mut Faults) {
+    if !place.classes.contains_key(name) {
+        let known = place.classes.keys().map(String::as_str);
+        missing("service class", name, at, near(name, known), faults);
+    }
+}
+
 fn exists(reference: &Reference, at: At, draft: &TenantDraft, settings: &SettingsDraft, faults: &mut Faults) {
     let place = &draft.tenant;
     match reference {
@@ -178,6 +193,15 @@ fn exists(reference: &Reference, at: At, draft: &TenantDraft, settings: &Setting
             }
         }
         Reference::Trunk(name) => trunk_exists(name, at, place, settings, faults),
+        Reference::Outside(name) => {
+            trunk_exists(name, at, place, settings, faults);
+            if settings.settings.trunks.get(name).is_some_and(|trunk| trunk.to.is_empty()) {
+                faults
+                    .error("E0124", at, format!("trunk `{name}` takes no calls out"), "leads nowhere")
+                    .help("give the trunk a `to`, or name another one");
+            }
+        }
+        Reference::Class(name) => class_exists(name, at, place, faults),
         Reference::Unit(name) => {
             if !place.units.contains_key(name) {
                 let known: Vec<_> = place.units.keys().map(String::as_str).collect();

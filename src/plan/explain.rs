@@ -82,6 +82,34 @@ pub struct Reason {
     pub because: String,
 }
 
+impl Reason {
+    fn place(&self) -> Option<&Declared> {
+        self.declared.as_ref().filter(|place| place.line > 0)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let place = self.place();
+        json!({
+            "file": place.map(|place| &*place.file),
+            "line": place.map(|place| place.line),
+            "column": place.map(|place| place.column),
+            "rule": self.rule,
+            "took": self.took,
+            "because": self.because,
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {} {}: {}", if self.took { "+" } else { "-" }, self.rule, self.because)?;
+        match self.place() {
+            Some(place) => write!(f, "  {}:{}:{}", place.file, place.line, place.column),
+            None => Ok(()),
+        }
+    }
+}
+
 /// An agent and whether the call may be offered to him.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -104,7 +132,8 @@ pub struct Explanation {
     pub agents: Vec<Candidate>,
 }
 
-struct Listener(Vec<Reason>);
+/// Keeps every rule it hears of.
+pub(super) struct Listener(pub(super) Vec<Reason>);
 
 impl Trace for Listener {
     fn rule(&mut self, rule: &str, declared: Option<&Declared>, took: bool, because: &dyn Fn() -> String) {
@@ -199,21 +228,7 @@ impl Explanation {
             })
         });
         let target = Target::of(route);
-        let why: Vec<_> = self
-            .why
-            .iter()
-            .map(|reason| {
-                let place = reason.declared.as_ref().filter(|place| place.line > 0);
-                json!({
-                    "file": place.map(|place| &*place.file),
-                    "line": place.map(|place| place.line),
-                    "column": place.map(|place| place.column),
-                    "rule": reason.rule,
-                    "took": reason.took,
-                    "because": reason.because,
-                })
-            })
-            .collect();
+        let why: Vec<_> = self.why.iter().map(Reason::json).collect();
         let agents: Vec<_> = self
             .agents
             .iter()
@@ -268,12 +283,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "prompt   {}: {}", text("name"), text("text"))?;
         }
         writeln!(f, "why")?;
-        for reason in &self.why {
-            let mark = if reason.took { "+" } else { "-" };
-            let place = reason.declared.as_ref().filter(|place| place.line > 0);
-            let place = place.map(|place| format!("  {}:{}:{}", place.file, place.line, place.column));
-            writeln!(f, "  {mark} {}: {}{}", reason.rule, reason.because, place.unwrap_or_default())?;
-        }
+        self.why.iter().try_for_each(|reason| writeln!(f, "{reason}"))?;
         if !self.agents.is_empty() {
             writeln!(f, "agents")?;
         }

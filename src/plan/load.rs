@@ -21,6 +21,7 @@ use crate::plan::prompts::WORDING;
 use crate::plan::read_settings::{SettingsDraft, read_agents, read_settings};
 use crate::plan::read_tenant::{Reading, TenantDraft, default_queue, read_tenant};
 use crate::plan::rows::{self, Tally};
+use crate::plan::service::ServiceClass;
 use crate::plan::source::{Entry, Node, Table, Value, parse, parse_moment};
 use crate::plan::step::DialTarget;
 
@@ -336,6 +337,7 @@ fn overlay(base: &mut TenantDraft, over: TenantDraft) {
     mine.prompts.extend(theirs.prompts);
     mine.utilities.extend(theirs.utilities);
     mine.regions.extend(theirs.regions);
+    mine.classes.extend(theirs.classes);
     base.seats_missing.retain(|(key, _)| !over.hotline_at.contains_key(key));
     base.seats_missing.extend(over.seats_missing);
     base.references.extend(over.references);
@@ -354,6 +356,9 @@ fn complete(draft: &mut TenantDraft, settings: &SettingsDraft, wording: &Table) 
             let default = || Prompt { text: text.clone(), own: false, file: None };
             place.prompts.entry(entry.key.clone()).or_insert_with(default);
         }
+    }
+    for class in ServiceClass::of_every_place(place.area) {
+        place.classes.entry(class.name.to_string()).or_insert_with(|| Arc::new(class));
     }
     if place.queues.is_empty() {
         let queue = default_queue(&place.name, &place.main_queue);

@@ -14,6 +14,7 @@ use crate::base::calendar::{Calendar, WorkHours};
 use crate::base::hotline::{MergeMode, SeatPolicy};
 use crate::base::id::{AgentId, ConfigHash, QueueId, QueueName, SkillName, TenantName, TrunkName};
 use crate::base::number::AreaCode;
+use crate::plan::service::ServiceClass;
 use crate::plan::settings::{Agent, Settings};
 use crate::plan::step::{DialTarget, When};
 use crate::plan::trunk::Trunk;
@@ -62,6 +63,12 @@ pub struct Tenant {
     pub work_hours: WorkHours,
     /// Whether a caller of a number the place does not know hears so before the 404.
     pub unknown_prompt: bool,
+    /// Classes of service by name, those every place has among them.
+    pub classes: BTreeMap<String, Arc<ServiceClass>>,
+    /// The class of agents who name none.
+    pub class: Arc<str>,
+    /// Trunks to the public network, in order of trial; empty = found by what the trunks are.
+    pub outside: Vec<TrunkName>,
     /// Numbers a notice of the place lists as its approved hotlines; empty = no list.
     pub approved: Vec<Arc<str>>,
 }

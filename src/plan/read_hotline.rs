@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::base::hotline::{MergeMode, SeatPolicy};
-use crate::base::id::{QueueName, SkillName, TrunkName};
+use crate::base::id::{AgentId, QueueName, SkillName, TrunkName};
 use crate::plan::diagnose::At;
 use crate::plan::emergency;
 use crate::plan::model::{
@@ -33,6 +33,7 @@ pub(super) struct TestRow {
     pub(super) from: String,
     pub(super) moment: Option<Timestamp>,
     pub(super) trunk: Option<Spot<TrunkName>>,
+    pub(super) agent: Option<Spot<AgentId>>,
     pub(super) hotline: Option<Spot<String>>,
     pub(super) mode: Option<Spot<Option<MergeMode>>>,
     pub(super) target: Option<Spot<String>>,
@@ -464,6 +465,7 @@ pub(super) fn read_test(draft: &mut TenantDraft, table: &Table, r: &mut Reading<
     let from = fields.text("from", r.faults).map_or_else(|| "13800001234".to_owned(), |found| found.value.to_owned());
     let moment = fields.moment("at", false, r.faults).map(|found| found.value);
     let trunk = fields.text("trunk", r.faults).map(|found| Spot { value: TrunkName::new(found.value), at: found.at });
+    let agent = fields.text("agent", r.faults).map(|found| Spot { value: AgentId::new(found.value), at: found.at });
     let hotline = fields.text("hotline", r.faults).map(own);
     let mode = fields.text("mode", r.faults);
     let target = fields.text("target", r.faults).map(own);
@@ -479,6 +481,13 @@ pub(super) fn read_test(draft: &mut TenantDraft, table: &Table, r: &mut Reading<
         };
         Some(Spot { value: Some(mode), at: found.at })
     });
+    if let (Some(agent), Some(trunk)) = (&agent, &trunk) {
+        r.faults
+            .error("E0126", agent.at, "a test row has both `agent` and `trunk`", "who dials")
+            .also(trunk.at, "what it comes over")
+            .help("an agent's own call comes over no trunk; keep one of the two");
+        return;
+    }
     if hotline.is_none() && mode.is_none() && target.is_none() {
         r.faults
             .error("E0126", at, "a test row expects nothing", "cannot fail")
@@ -487,5 +496,5 @@ pub(super) fn read_test(draft: &mut TenantDraft, table: &Table, r: &mut Reading<
     }
     draft.references.extend(trunk.as_ref().map(|found| (Reference::Trunk(found.value.clone()), found.at)));
     let Some(dialled) = dialled else { return };
-    draft.tests.push(TestRow { at, dialled, from, moment, trunk, hotline, mode, target });
+    draft.tests.push(TestRow { at, dialled, from, moment, trunk, agent, hotline, mode, target });
 }

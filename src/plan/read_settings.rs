@@ -38,6 +38,7 @@ pub(super) struct SettingsDraft {
     pub(super) password_files: Vec<(TrunkName, String, At)>,
     pub(super) agent_at: BTreeMap<AgentId, At>,
     pub(super) queue_refs: Vec<(AgentId, QueueId, At)>,
+    pub(super) class_refs: Vec<(TenantName, Arc<str>, At)>,
     pub(super) demo_passwords: Vec<At>,
     pub(super) agents_file: Option<String>,
     pub(super) listen_at: Option<At>,
@@ -86,6 +87,7 @@ pub(super) fn read_settings(table: &Table, sources: &Sources, faults: &mut Fault
         password_files: Vec::new(),
         agent_at: BTreeMap::new(),
         queue_refs: Vec::new(),
+        class_refs: Vec::new(),
         demo_passwords: Vec::new(),
         agents_file,
         listen_at,
@@ -370,6 +372,8 @@ fn read_agent(draft: &mut SettingsDraft, table: &Table, sources: &Sources, fault
         .and_then(|found| words::word(words::ROLES, found.value, found.at, "kind of seat", faults))
         .unwrap_or(AgentRole::Voice);
     let wrap_up = fields.maybe_duration("wrap_up", ANY, faults);
+    let class = fields.text("class", faults);
+    let sign_in_on_register = fields.bool("sign_in_on_register", true, faults);
     let at = fields.at();
     fields.finish(faults);
     let (Some(id), Some(tenant)) = (id, tenant) else { return };
@@ -394,6 +398,11 @@ fn read_agent(draft: &mut SettingsDraft, table: &Table, sources: &Sources, fault
         draft.queue_refs.push((agent_id.clone(), queue.clone(), found.at));
         signed_in.push(queue);
     }
+    let class = class.map(|found| {
+        let name: Arc<str> = Arc::from(found.value);
+        draft.class_refs.push((tenant.clone(), Arc::clone(&name), found.at));
+        name
+    });
     let Some(credential) = credential else {
         faults
             .error("E0102", at, format!("agent `{agent_id}` has neither `password` nor `ha1`"), "could not register")
@@ -409,6 +418,8 @@ fn read_agent(draft: &mut SettingsDraft, table: &Table, sources: &Sources, fault
         skills,
         role,
         wrap_up,
+        class,
+        sign_in_on_register,
         declared: sources.place(at),
     };
     draft.settings.agents.insert(agent_id, Arc::new(agent));

@@ -17,6 +17,7 @@ use crate::plan::model::{
     UtilityWay,
 };
 use crate::plan::read_hotline::{TestRow, read_emergency, read_hotline, read_target, read_test};
+use crate::plan::read_service;
 use crate::plan::read_settings::read_area;
 use crate::plan::source::{Entry, Fields, Spot, Table, Value, wrong_type};
 use crate::plan::step::When;
@@ -31,6 +32,9 @@ pub(super) enum Reference {
     Prompt(String),
     Region(String),
     Hotline(Arc<str>),
+    Class(Arc<str>),
+    /// A trunk that must take calls out.
+    Outside(TrunkName),
 }
 
 /// A place as read, with what later checks need to point at.
@@ -43,6 +47,7 @@ pub(super) struct TenantDraft {
     pub(super) hotline_at: BTreeMap<HotlineKey, At>,
     pub(super) emergency_at: BTreeMap<String, At>,
     pub(super) queue_at: BTreeMap<QueueName, At>,
+    pub(super) class_at: BTreeMap<String, At>,
     pub(super) prompt_at: BTreeMap<String, At>,
     pub(super) seats_missing: Vec<(HotlineKey, At)>,
     pub(super) overlay_files: BTreeSet<Arc<str>>,
@@ -96,6 +101,9 @@ pub(super) fn read_tenant(
     for table in fields.tables("hotline", r.faults) {
         read_hotline(&mut draft, table, r);
     }
+    for table in fields.tables("service_class", r.faults) {
+        read_service::read_class(&mut draft, table, r);
+    }
     for table in fields.tables("test", r.faults) {
         read_test(&mut draft, table, r);
     }
@@ -122,6 +130,7 @@ fn read_head(
     let main_queue = fields.text("main_queue", r.faults);
     let unknown_prompt = fields.bool("unknown_prompt", true, r.faults);
     let approved = fields.texts("approved", r.faults).unwrap_or_default();
+    let service = read_service::read_head(&mut fields, r.faults);
     fields.finish(r.faults);
     let name = name?;
     if name.value.is_empty() || !name.value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
@@ -134,7 +143,8 @@ fn read_head(
     let area = if required { area } else { area.or_else(|| base_area(&tenant_name)) };
     let title = title.map_or_else(String::new, |found| found.value.to_owned());
     let main = QueueName::new(main_queue.as_ref().map_or("main", |found| found.value));
-    let references = main_queue.map(|found| (Reference::Queue(main.clone()), found.at)).into_iter().collect();
+    let mut references = service.references;
+    references.extend(main_queue.map(|found| (Reference::Queue(main.clone()), found.at)));
     let tenant = Tenant {
         line_name: line_name.map_or_else(|| format!("{title}12345政务服务便民热线"), |found| found.value.to_owned()),
         name: tenant_name,
@@ -151,6 +161,9 @@ fn read_head(
         calendar: Calendar::default(),
         work_hours: WorkHours::default(),
         unknown_prompt,
+        classes: BTreeMap::new(),
+        class: service.class,
+        outside: service.outside,
         approved: approved.into_iter().map(|found| Arc::from(found.value)).collect(),
     };
     Some(TenantDraft {
@@ -162,6 +175,7 @@ fn read_head(
         hotline_at: BTreeMap::new(),
         emergency_at: BTreeMap::new(),
         queue_at: BTreeMap::new(),
+        class_at: BTreeMap::new(),
         prompt_at: BTreeMap::new(),
         seats_missing: Vec::new(),
         overlay_files: BTreeSet::new(),

@@ -137,6 +137,10 @@ pub struct Agent {
     pub role: AgentRole,
     /// Overrides the queue's wrap-up.
     pub wrap_up: Option<Duration>,
+    /// The class of service: what the agent may dial outside; his place's default when `None`.
+    pub class: Option<Arc<str>>,
+    /// Whether a phone that registers takes an agent who chose nothing yet from signed-out to ready.
+    pub sign_in_on_register: bool,
     /// Where it is written.
     pub declared: Declared,
 }
