@@ -1,8 +1,9 @@
 //! The durable store: journal, tickets and outbox in one SQLite file, written by one thread with group commit.
 //!
 //! An event is stored once its transaction is on the disk (WAL, `synchronous = FULL`), and only then its reply is
-//! called; whatever a kill -9 leaves is whole. Appending never blocks. Deliberately absent: sending (that is
-//! [`webhook`](crate::engine::webhook)), retention, masks.
+//! called; whatever a kill -9 leaves is whole. Appending never blocks. Where nobody waits for the reply (every event
+//! of a call after its first, results of posts) writing may wait 20 ms for company, because a commit costs as much as
+//! ten events. Deliberately absent: sending (that is [`webhook`](crate::engine::webhook)), retention, masks.
 //!
 //! Limits: [`EVENTS_PER_CALL`] events of each admitted call may wait for the disk; beyond them a call uses the half
 //! of the queue nobody needs, and then its event comes back as [`NoRoom`].
@@ -209,7 +210,7 @@ impl Store {
         let reader = || schema::open_reader(&settings.dir).map(Mutex::new);
         let (readers, sender) = ([reader()?, reader()?], reader()?);
         let shared = Arc::new(Shared {
-            queue: Queue::new(EVENTS_PER_CALL.saturating_mul(settings.calls_max.saturating_add(EXTRA_ROOMS))),
+            queue: Queue::new(waiting_max(settings.calls_max), writer::BATCH_MAX),
             rooms: AtomicUsize::new(0),
             calls_max: settings.calls_max,
             max_bytes: AtomicU64::new(settings.max_bytes.unwrap_or(u64::MAX)),
@@ -318,7 +319,8 @@ impl Store {
     }
 
     fn put(&self, job: Job) -> bool {
-        self.shared.queue.put(job, usize::MAX).is_ok()
+        let urgent = !matches!(job, Job::Settle { .. });
+        self.shared.queue.put(job, usize::MAX, urgent).is_ok()
     }
 
     const fn reader_connections(&self) -> &[Mutex<Connection>; 2] {
@@ -356,12 +358,17 @@ impl Room {
         let slot = Slot(Arc::clone(&self.waiting));
         let capacity = self.shared.queue.capacity();
         let limit = if before < EVENTS_PER_CALL { capacity } else { capacity / 2 };
+        let urgent = reply.is_some();
         let job = Job::Event { event: Box::new(event), reply, _slot: slot };
-        match self.shared.queue.put(job, limit) {
+        match self.shared.queue.put(job, limit, urgent) {
             Err(Job::Event { event, .. }) => Err(NoRoom(event)),
             _ => Ok(()),
         }
     }
+}
+
+const fn waiting_max(calls_max: usize) -> usize {
+    EVENTS_PER_CALL.saturating_mul(calls_max.saturating_add(EXTRA_ROOMS))
 }
 
 fn lock_dir(dir: &std::path::Path) -> Result<File, StoreFault> {

@@ -17,6 +17,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreFault;
@@ -70,6 +71,7 @@ pub(super) fn open_writer(dir: &Path, now_ms: i64) -> Result<Connection, StoreFa
     connection.pragma_update(None, "wal_autocheckpoint", 2000)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     migrate(&mut connection, now_ms)?;
     Ok(connection)
@@ -80,8 +82,16 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, StoreFault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(dir.join(FILE), flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// Lets a cached statement keep its plan: by default SQLite plans one anew whenever a value it looked at while
+/// planning (a LIMIT, what a partial index compares) is bound again, which cost more than running it.
+fn keep_plans(connection: &Connection) -> Result<(), StoreFault> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 fn migrate(connection: &mut Connection, now_ms: i64) -> Result<(), StoreFault> {
@@ -101,4 +111,23 @@ fn migrate(connection: &mut Connection, now_ms: i64) -> Result<(), StoreFault> {
     step.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     step.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_bound() {
+        let connection = Connection::open_in_memory().unwrap();
+        keep_plans(&connection).unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        let mut lanes = connection.prepare(super::super::DUE_LANES).unwrap();
+        for limit in [1, 64, 65] {
+            assert!(lanes.query((1, limit)).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(lanes.get_status(StatementStatus::RePrepare), 0);
+    }
 }

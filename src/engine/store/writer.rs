@@ -20,7 +20,8 @@ use super::queue::Mode;
 use super::{Job, Shared, StoreNews, Stored, outbox, schema};
 use crate::base::id::CallId;
 
-const BATCH_MAX: usize = 512;
+/// The most jobs of one transaction.
+pub(super) const BATCH_MAX: usize = 512;
 /// The most pages a file of SQLite can have: no bound.
 const PAGES_MAX: u64 = 4_294_967_294;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -48,7 +49,7 @@ enum Outcome {
 
 impl Writer {
     pub(super) fn run(mut self) {
-        while let Some(batch) = self.shared.queue.take(BATCH_MAX) {
+        while let Some(batch) = self.shared.queue.take() {
             if !self.write(batch) {
                 return;
             }
