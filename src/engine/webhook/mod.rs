@@ -2,17 +2,19 @@
 //!
 //! One task per endpoint picks due lane heads, posts at most `connections` at a time and notes each result through
 //! the store; what is to become of an attempt is decided in [`retry`] without clock or socket. A ticket has one post
-//! in flight per endpoint; the next one follows only once the result of the last is on the disk. Sources: Standard
+//! in flight per endpoint; the next one follows only once the result of the last is on the disk. The lanes are looked
+//! at once per commit, which is what new events and results arrive with, not once per post. Sources: Standard
 //! Webhooks 1.0 for headers and signature, RFC 9110 §10.2.3 for Retry-After. No redirect is followed, no proxy used.
 //!
-//! Limits: an answer is read up to [`ANSWER_MAX`] bytes; a receiver's number up to [`answer::TICKET_NO_MAX`]
+//! Limits: results of [`UNSTORED`] times as many posts as may be in flight may wait for the disk, beyond that nothing is
+//! posted; an answer is read up to [`ANSWER_MAX`] bytes; a receiver's number up to [`answer::TICKET_NO_MAX`]
 //! characters. Deliberately absent: filters, masks and templates per endpoint, mTLS.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,8 @@ use retry::{Attempt, Outcome};
 
 /// The most of an answer that is read, bytes.
 pub const ANSWER_MAX: usize = 64 * 1024;
+/// How many times `connections` tickets may be in flight or wait for their result to be stored.
+const UNSTORED: usize = 4;
 /// The longest sleep between two looks at an endpoint's lanes.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(30);
 /// How long to leave the store alone after it could not be read.
@@ -44,7 +48,7 @@ pub struct Wake(Arc<Notified>);
 
 #[derive(Debug, Default)]
 struct Notified {
-    endpoints: std::sync::Mutex<Vec<Arc<Notify>>>,
+    endpoints: Mutex<Vec<Arc<Notify>>>,
 }
 
 impl Wake {
@@ -62,7 +66,7 @@ impl Wake {
     }
 
     fn endpoints(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Notify>>> {
-        self.0.endpoints.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,6 +97,8 @@ impl Webhooks {
                 wake: wake.add(),
                 stop: stop.clone(),
                 busy: Arc::default(),
+                settled: Settled::default(),
+                lost: 0,
             };
             tasks.spawn(sender.run());
         }
@@ -112,59 +118,86 @@ struct Sender {
     clock: Arc<dyn Fn() -> Now + Send + Sync>,
     wake: Arc<Notify>,
     stop: CancellationToken,
+    /// Tickets with a post in flight or a result not yet stored.
     busy: Arc<BTreeSet<TicketId>>,
+    settled: Settled,
+    /// Posts that panicked: their tickets stay busy until the next start, better silent than out of order.
+    lost: usize,
+}
+
+/// Tickets whose results were stored since the last look; filled on the store's thread.
+#[derive(Clone, Debug, Default)]
+struct Settled(Arc<Mutex<Vec<TicketId>>>);
+
+impl Settled {
+    fn note(&self, ticket: TicketId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+    }
+
+    fn take(&self) -> Vec<TicketId> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Sender {
     async fn run(mut self) {
-        let mut posts: JoinSet<TicketId> = JoinSet::new();
+        let mut posts: JoinSet<()> = JoinSet::new();
         loop {
-            let room = self.endpoint.connections.saturating_sub(posts.len());
-            let mut sleep = LOOK_AT_LEAST;
-            if room > 0 && !self.stop.is_cancelled() {
-                match self.pick(room).await {
-                    Ok(picked) => {
-                        sleep = self.until(&picked);
-                        for due in picked.due {
-                            Arc::make_mut(&mut self.busy).insert(due.ticket);
-                            posts.spawn(deliver(
-                                Arc::clone(&self.endpoint),
-                                Arc::clone(&self.store),
-                                Arc::clone(&self.clock),
-                                due,
-                            ));
-                        }
-                    }
-                    Err(fault) => {
-                        tracing::error!(endpoint = self.endpoint.name, %fault, "the outbox cannot be read");
-                        sleep = READ_AGAIN;
-                    }
-                }
+            while let Some(done) = posts.try_join_next() {
+                self.finished(done);
             }
-            if self.stop.is_cancelled() && posts.is_empty() {
+            for ticket in self.settled.take() {
+                Arc::make_mut(&mut self.busy).remove(&ticket);
+            }
+            let stopping = self.stop.is_cancelled();
+            if stopping && posts.is_empty() && self.busy.len() <= self.lost {
                 return;
             }
+            let room = self.room(posts.len());
+            let sleep = if room > 0 && !stopping { self.look(room, &mut posts).await } else { LOOK_AT_LEAST };
             tokio::select! {
-                Some(done) = posts.join_next() => {
-                    self.finished(done);
-                    while let Some(done) = posts.try_join_next() {
-                        self.finished(done);
-                    }
-                }
-                () = self.wake.notified(), if room > 0 => {}
-                () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
-                () = tokio::time::sleep_until(tokio::time::Instant::now() + sleep) => {}
+                // New events and stored results alike come with a commit.
+                () = self.wake.notified() => {}
+                Some(done) = posts.join_next(), if stopping => self.finished(done),
+                () = self.stop.cancelled(), if !stopping => {}
+                () = tokio::time::sleep(sleep) => {}
             }
         }
     }
 
-    fn finished(&mut self, done: Result<TicketId, tokio::task::JoinError>) {
-        match done {
-            Ok(ticket) => {
-                Arc::make_mut(&mut self.busy).remove(&ticket);
+    /// How many more posts may begin.
+    fn room(&self, flying: usize) -> usize {
+        let most = self.endpoint.connections;
+        most.saturating_sub(flying).min(most.saturating_mul(UNSTORED).saturating_sub(self.busy.len()))
+    }
+
+    /// Posts what is due and says how long to sleep if nothing happens.
+    async fn look(&mut self, room: usize, posts: &mut JoinSet<()>) -> Duration {
+        let picked = match self.pick(room).await {
+            Ok(picked) => picked,
+            Err(fault) => {
+                tracing::error!(endpoint = self.endpoint.name, %fault, "the outbox cannot be read");
+                return READ_AGAIN;
             }
-            // The ticket's lane stays busy until the next start: better silent than out of order.
-            Err(fault) => tracing::error!(endpoint = self.endpoint.name, %fault, "a post panicked"),
+        };
+        let sleep = self.until(&picked);
+        for due in picked.due {
+            Arc::make_mut(&mut self.busy).insert(due.ticket);
+            posts.spawn(deliver(
+                Arc::clone(&self.endpoint),
+                Arc::clone(&self.store),
+                Arc::clone(&self.clock),
+                self.settled.clone(),
+                due,
+            ));
+        }
+        sleep
+    }
+
+    fn finished(&mut self, done: Result<(), tokio::task::JoinError>) {
+        if let Err(fault) = done {
+            self.lost += 1;
+            tracing::error!(endpoint = self.endpoint.name, %fault, "a post panicked");
         }
     }
 
@@ -182,14 +215,16 @@ impl Sender {
     }
 }
 
-/// Posts one body and notes the result; returns once that is stored.
+/// Posts one body and hands its result to the store.
 async fn deliver(
     endpoint: Arc<Endpoint>,
     store: Arc<Store>,
     clock: Arc<dyn Fn() -> Now + Send + Sync>,
-    due: Due,
-) -> TicketId {
-    let answer = endpoint.post(&due, clock().wall).await;
+    settled: Settled,
+    mut due: Due,
+) {
+    let body = std::mem::take(&mut due.body);
+    let answer = endpoint.post(&due, body, clock().wall).await;
     let now = clock().wall;
     let attempt = Attempt {
         tries: due.tries,
@@ -210,18 +245,15 @@ async fn deliver(
         ticket_no: answer.ticket_no,
         at: now,
     };
-    let (stored, wait) = oneshot::channel();
-    // A closing store takes nothing more: the event is sent again at the next start, as "at least once" allows.
-    if store.settle(said, move || {
-        let _ = stored.send(());
-    }) {
-        let _ = wait.await;
+    let (ticket, stored) = (due.ticket, settled.clone());
+    // A store that closes or has no room takes nothing: the event is sent again, as "at least once" allows.
+    if !store.settle(said, move || stored.note(ticket)) {
+        settled.note(ticket);
     }
-    due.ticket
 }
 
 impl Endpoint {
-    async fn post(&self, due: &Due, now: jiff::Timestamp) -> Answer {
+    async fn post(&self, due: &Due, body: Vec<u8>, now: jiff::Timestamp) -> Answer {
         let id = due.event_id.to_string();
         let second = now.as_second();
         let request = self
@@ -230,8 +262,8 @@ impl Endpoint {
             .header("content-type", "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", second)
-            .header("webhook-signature", sign::signatures(&self.keys, &id, second, &due.body))
-            .body(due.body.clone());
+            .header("webhook-signature", sign::signatures(&self.keys, &id, second, &body))
+            .body(body);
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(fault) => return Answer::unreachable(&fault),
