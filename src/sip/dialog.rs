@@ -119,6 +119,8 @@ pub struct Dialog {
     remote_cseq: Option<u32>,
     flow: Flow,
     ack: Option<Ack>,
+    /// Our BYE is out and theirs has not come: one that crossed ours is answered like any other.
+    may_cross: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -151,6 +153,7 @@ impl Dialog {
             remote_cseq: None,
             flow,
             ack: None,
+            may_cross: false,
         })
     }
 
@@ -171,6 +174,7 @@ impl Dialog {
             remote_cseq: Some(request.cseq().number),
             flow,
             ack: None,
+            may_cross: false,
         })
     }
 
@@ -201,7 +205,8 @@ impl Dialog {
         }
     }
 
-    /// Checks a request of theirs against the order of requests; ACK and CANCEL are exempt. A BYE ends the dialog.
+    /// Checks a request of theirs against the order of requests; ACK and CANCEL are exempt. A BYE ends the dialog; one
+    /// that crossed ours is no fault (RFC 5407 §3.2.1).
     ///
     /// # Errors
     /// The request must be refused with [`DialogFault::status`].
@@ -213,12 +218,14 @@ impl Dialog {
         if self.remote_cseq.is_some_and(|last| number < last) {
             return Err(DialogFault::OutOfOrder);
         }
-        if self.state == DialogState::Terminated {
+        let crosses = self.may_cross && request.is(&Method::Bye);
+        if self.state == DialogState::Terminated && !crosses {
             return Err(DialogFault::Over);
         }
         self.remote_cseq = Some(number);
         if request.is(&Method::Bye) {
             self.state = DialogState::Terminated;
+            self.may_cross = false;
         }
         Ok(())
     }
@@ -253,6 +260,7 @@ impl Dialog {
     pub fn request(&mut self, method: &Method, branch: &str) -> Draft {
         self.local_cseq = (self.local_cseq + 1) % CSEQ_END;
         if *method == Method::Bye {
+            self.may_cross = self.state != DialogState::Terminated;
             self.state = DialogState::Terminated;
         }
         let draft = self.begin(method, self.local_cseq, branch);

@@ -264,3 +264,16 @@ fn a_dialog_survives_a_checkpoint_and_shows_no_address() {
     assert_eq!(serde_json::from_str::<Dialog>(&text).unwrap(), dialog);
     assert!(!format!("{dialog:?}").contains("1001"));
 }
+
+#[test]
+fn rfc5407_s3_2_1_a_bye_that_crossed_ours_is_no_fault_and_a_second_one_is() {
+    let mut dialog = uac(200, &[CONTACT_1]);
+    dialog.bye("z9hG4bKbye");
+    assert_eq!(dialog.on_request(&their_request("INFO", 1, ";tag=ours", "")), Err(DialogFault::Over));
+    assert_eq!(dialog.on_request(&their_request("BYE", 2, ";tag=ours", "")), Ok(()));
+    assert_eq!(dialog.on_request(&their_request("BYE", 3, ";tag=ours", "")), Err(DialogFault::Over));
+    let mut ended = uac(200, &[CONTACT_1]);
+    assert_eq!(ended.on_request(&their_request("BYE", 2, ";tag=ours", "")), Ok(()));
+    ended.bye("z9hG4bKbye");
+    assert_eq!(ended.on_request(&their_request("BYE", 3, ";tag=ours", "")), Err(DialogFault::Over), "theirs was first");
+}
