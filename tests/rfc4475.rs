@@ -197,6 +197,8 @@ fn talking() -> Engine {
     caller.learn(&sent[1]);
     let ack = caller.ack("");
     engine.receive(caller.flow, ack);
+    // Until its transactions have ended nothing in it moves by itself.
+    engine.run_for(Duration::from_secs(40));
     engine.wire.clear();
     engine
 }

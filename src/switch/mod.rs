@@ -265,6 +265,9 @@ impl Switch {
     }
 
     fn on_options(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) {
+        if !self.require(arrived, out) {
+            return;
+        }
         let known = arrived.flow.side == Side::Agent || self.plan.settings.trunk_for(arrived.flow.remote).is_some();
         let status = if known { 200 } else { 403 };
         self.refuse(arrived, status, None, &[(Name::Allow, ALLOW), (Name::Accept, "application/sdp")], out);
