@@ -38,8 +38,10 @@ pub enum Frame {
 pub struct Framer {
     limits: Limits,
     buffer: BytesMut,
-    /// Octets of the buffer already searched for the end of a header section.
+    /// Octets of the buffer up to the last line end seen: no header section ends in them.
     searched: usize,
+    /// Octets already searched for a line end, so that a line that comes in pieces is not searched again for each.
+    scanned: usize,
     /// The length of the message at the front, once its header section is whole.
     whole: Option<usize>,
     /// CRLFs seen since the last message.
@@ -51,7 +53,7 @@ impl Framer {
     /// A framer at the beginning of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, buffer: BytesMut::new(), searched: 0, whole: None, line_ends: 0, broken: false }
+        Self { limits, buffer: BytesMut::new(), searched: 0, scanned: 0, whole: None, line_ends: 0, broken: false }
     }
 
     /// Takes in what was read; then call [`Framer::next_frame`] until it gives nothing.
@@ -82,7 +84,7 @@ impl Framer {
             }
         }
         let whole = self.whole.filter(|whole| *whole <= self.buffer.len())?;
-        (self.whole, self.searched, self.line_ends) = (None, 0, 0);
+        (self.whole, self.searched, self.scanned, self.line_ends) = (None, 0, 0, 0);
         Some(Frame::Message(self.buffer.split_to(whole).freeze()))
     }
 
@@ -102,6 +104,7 @@ impl Framer {
     fn skip_line_ends(&mut self) -> bool {
         while self.searched == 0 && self.buffer.starts_with(b"\r\n") {
             self.buffer.advance(2);
+            self.scanned = 0;
             self.line_ends += 1;
             if self.line_ends == 2 {
                 self.line_ends = 0;
@@ -113,8 +116,9 @@ impl Framer {
 
     /// The length of the header section with its empty line, once it is there.
     fn head_end(&mut self) -> Option<Result<usize, Frame>> {
-        while let Some(step) = memchr::memchr(b'\n', self.buffer.get(self.searched..).unwrap_or_default()) {
-            self.searched += step + 1;
+        while let Some(step) = memchr::memchr(b'\n', self.buffer.get(self.scanned..).unwrap_or_default()) {
+            self.scanned += step + 1;
+            self.searched = self.scanned;
             if self.searched > self.limits.head {
                 return Some(Err(self.fault(self.searched)));
             }
@@ -122,6 +126,7 @@ impl Framer {
                 return Some(Ok(self.searched));
             }
         }
+        self.scanned = self.buffer.len();
         (self.buffer.len() > self.limits.head).then(|| Err(self.fault(self.limits.head)))
     }
 
