@@ -15,5 +15,6 @@ mod town;
 #[expect(unreachable_pub, reason = "shared by several test binaries")]
 mod wire;
 
+mod hostile;
 mod rfc3665;
 mod rfc5407;

@@ -26,7 +26,7 @@ use switch12345::rtp::command::{MediaLeg, MediaReport};
 use switch12345::sip::session_timer::SessionPolicy;
 use switch12345::sip::token::TokenKey;
 use switch12345::sip::transaction::timers::SipTimers;
-use switch12345::switch::words::{Counted, NewCall, Paths, SwitchEffect};
+use switch12345::switch::words::{Counted, NewCall, Paths, Peer, SwitchEffect};
 use switch12345::switch::{Secrets, Switch};
 
 use crate::media::Media;
@@ -59,8 +59,8 @@ pub fn udp(side: Side, remote: &str) -> Flow {
 struct Everywhere;
 
 impl Paths for Everywhere {
-    fn flow_to(&self, side: Side, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-        Some(flow(side, transport, remote))
+    fn flow_to(&self, side: Side, transport: Transport, peer: &Peer<'_>) -> Option<Flow> {
+        Some(flow(side, transport, peer.remote))
     }
 }
 
@@ -229,7 +229,11 @@ impl Engine {
             SwitchEffect::Begin(new) => self.begin(*new),
             SwitchEffect::Deliver(call, input) => self.todo.push_back(Todo::Call(call, input)),
             SwitchEffect::Acd(input) => self.todo.push_back(Todo::Acd(input)),
-            SwitchEffect::Count(counted) => *self.counted.entry(counted).or_default() += 1,
+            other => {
+                if let SwitchEffect::Count(counted) = other {
+                    *self.counted.entry(counted).or_default() += 1;
+                }
+            }
         }
     }
 
@@ -307,7 +311,7 @@ impl Engine {
                 self.journal.entry(id).or_default().push(*event);
                 self.todo.push_back(Todo::Call(id, CallInput::Stored(seq)));
             }
-            CallEffect::Give(_) => {}
+            _ => {}
         }
     }
 
