@@ -21,6 +21,7 @@ use super::net::{Net, NetEvent};
 use crate::acd::words::LineState;
 use crate::base::flow::{Flow, Side, Transport};
 use crate::base::id::{AgentId, CallId, LookupId};
+use crate::base::secret::Masked;
 use crate::call::words::{CallInput, LegExchange, Query};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
@@ -186,7 +187,7 @@ impl SwitchTask {
             SwitchAsk::Exchange { call, exchange } => {
                 tracing::debug!(%call, ?exchange, "legs are not moved between calls by this build");
             }
-            SwitchAsk::Replan(plan) => self.switch.replan(plan),
+            SwitchAsk::Replan(plan) => self.switch.replan(plan, out),
             SwitchAsk::Resolved(host, addresses) => self.switch.resolved(&host, addresses),
             SwitchAsk::Drain => self.switch.drain(),
             SwitchAsk::View(reply) => drop(reply.send(self.view())),
@@ -250,6 +251,12 @@ fn count(counted: Counted) {
         Counted::Malformed => metrics::counter!("switch12345_sip_malformed_total").increment(1),
         Counted::UnknownSource => metrics::counter!("switch12345_sip_unknown_source_total").increment(1),
         Counted::Challenged => metrics::counter!("switch12345_sip_challenged_total").increment(1),
+        Counted::Unchecked => metrics::counter!("switch12345_sip_unchecked_total").increment(1),
+        Counted::Guessing { address, user, paused, pause } => {
+            tracing::warn!(%address, user = %Masked(&user), paused = paused.word(), pause_s = pause.as_secs(), "somebody guesses passwords");
+            metrics::counter!("switch12345_sip_guessing_total", "paused" => paused.word()).increment(1);
+        }
+        Counted::Throttled => metrics::counter!("switch12345_sip_throttled_total").increment(1),
         Counted::Stray => metrics::counter!("switch12345_sip_stray_total").increment(1),
         Counted::Merged => metrics::counter!("switch12345_sip_merged_total").increment(1),
         Counted::Admitted(trunk) => {

@@ -1,7 +1,7 @@
 //! Who can be reached where: the bindings of each agent's address of record.
 //!
-//! RFC 3261 §10.3, RFC 3327 (Path), RFC 5626 §6 as far as `+sip.instance` and `reg-id` replace a former binding of
-//! the same phone, which spares stale bindings after a reboot or a new WebSocket.
+//! RFC 3261 §10.3, RFC 3327 (Path), RFC 5626 §6 (a phone's flows, named by `+sip.instance` and `reg-id`), §5.3 (a flow
+//! that failed).
 //!
 //! | request | what happens |
 //! |---|---|
@@ -11,11 +11,20 @@
 //! | Contact, interval below the least | 423 with Min-Expires, nothing changes |
 //! | Contact, other interval | bound or refreshed, for at most the longest interval |
 //! | Call-ID of a binding with a CSeq that is not higher | 500, nothing changes |
+//! | Path, and no `Supported: path` | 420, nothing changes |
+//! | `reg-id` and `Supported: outbound` through a proxy that put no `ob` into Path | 439, nothing changes |
+//! | `reg-id` and `Supported: outbound` otherwise | the binding is the phone's flow of that number, whatever its address |
+//! | `+sip.instance` without such a `reg-id` | bindings of the same phone before it restarted (other Call-ID) go |
+//!
+//! A binding is reached over the flow its REGISTER came over: that is what passes a NAT, and what a browser's
+//! `.invalid` address means. Only a datagram phone that registers from another port than it names, with no NAT between
+//! (its Via tells the truth and the address is the same), is reached at the port it names; so nobody can bind an
+//! address of somebody else.
 //!
 //! A request is carried out wholly or not at all. Deliberately absent: authentication ([`super::digest`]) and which
-//! user may register which address (`switch`); choosing a binding to call.
+//! user may register which address (`switch`); choosing a binding to call; GRUU; Service-Route.
 //! Limits: [`RegistrarLimits`]; beyond `per_agent` the binding that would expire first gives way, beyond `total` a
-//! new one is refused with 503.
+//! new one is refused with 503; what one binding keeps of its request is at most 2,048 octets (400).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +32,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::header::address::{Contacts, NameAddr};
 use super::message::{Message, Name};
 use super::print::Draft;
 use super::text;
@@ -31,6 +39,12 @@ use super::uri::Uri;
 use crate::base::flow::{Flow, FlowId};
 use crate::base::id::AgentId;
 use crate::base::now::{Mono, Now};
+use wish::{Asked, Wish, Wishes};
+
+mod wish;
+
+/// How often a phone is asked to show that its flow lives, at the least (RFC 5626 §4.4.1).
+const FLOW_TIMER_S: u32 = 120;
 
 /// How long and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,9 +80,19 @@ pub struct Binding {
     pub flow: Flow,
     /// Route values of requests to it (RFC 3327 §5.3).
     pub path: Vec<Bytes>,
+    /// Which phone it is, where the phone says so.
+    pub instance: Option<Instance>,
     call_id: Bytes,
     cseq: u32,
-    instance: Option<Bytes>,
+}
+
+/// A phone, and which of its flows (RFC 5626 §4.1, §4.2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Instance {
+    /// The `+sip.instance`, without its quotes.
+    pub id: Bytes,
+    /// The `reg-id`, where outbound applies.
+    pub reg_id: Option<u32>,
 }
 
 /// What changed.
@@ -114,8 +138,10 @@ pub enum GoneWhy {
     Expired,
     /// The same phone bound another address, or a newer binding needed its place.
     Replaced,
-    /// Its connection is gone.
+    /// Its connection is gone, or an edge proxy says that it is (430).
     FlowLost,
+    /// The agent is no more.
+    Withdrawn,
 }
 
 /// Why a REGISTER is refused.
@@ -136,6 +162,12 @@ pub enum RegistrarFault {
     /// No room for another binding.
     #[error("too many bindings")]
     Full,
+    /// There is a Path, and the phone does not know what that is.
+    #[error("Path without support for it")]
+    PathUnsupported,
+    /// The phone counts on its first hop for its flow, and the first hop does not keep flows.
+    #[error("first hop lacks outbound support")]
+    FirstHop,
 }
 
 impl RegistrarFault {
@@ -147,6 +179,8 @@ impl RegistrarFault {
             Self::TooBrief { .. } => 423,
             Self::OutOfOrder => 500,
             Self::Full => 503,
+            Self::PathUnsupported => 420,
+            Self::FirstHop => 439,
         }
     }
 
@@ -156,7 +190,8 @@ impl RegistrarFault {
         match self {
             Self::TooBrief { least_s } => draft.header(Name::MinExpires, least_s.to_string()),
             Self::Full | Self::OutOfOrder => draft.header(Name::RetryAfter, "10"),
-            Self::BadContact => draft,
+            Self::PathUnsupported => draft.header(Name::Unsupported, "path"),
+            Self::BadContact | Self::FirstHop => draft,
         }
     }
 }
@@ -170,6 +205,34 @@ pub struct Listed {
     pub q: u16,
     /// Seconds left, rounded up.
     pub expires_s: u64,
+    /// Which phone it is, where the phone says so.
+    pub instance: Option<Instance>,
+}
+
+/// A REGISTER that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Registered {
+    /// All bindings of the agent.
+    pub listed: Vec<Listed>,
+    /// Whether a flow was bound by RFC 5626, which the answer must say.
+    pub outbound: bool,
+    /// The Path of the request, for the answer.
+    pub path: Vec<Bytes>,
+}
+
+impl Registered {
+    /// Adds what a 200 says: the bindings, the Path, what was applied.
+    #[must_use]
+    pub fn dress(&self, draft: Draft) -> Draft {
+        let draft = self.listed.iter().fold(draft, |draft, binding| draft.header(Name::Contact, binding.value()));
+        let draft = self.path.iter().fold(draft, |draft, path| draft.header(Name::Path, path));
+        let draft = draft.header(Name::Supported, "path, outbound");
+        if self.outbound {
+            draft.header(Name::Require, "outbound").header_raw(b"Flow-Timer", FLOW_TIMER_S.to_string().as_bytes())
+        } else {
+            draft
+        }
+    }
 }
 
 impl Listed {
@@ -181,7 +244,14 @@ impl Listed {
             q => format!(";q=0.{q:03}"),
         };
         let tail = format!(">{q};expires={}", self.expires_s);
-        [b"<", self.uri.as_bytes(), tail.as_bytes()].concat()
+        let mut value = [b"<", self.uri.as_bytes(), tail.as_bytes()].concat();
+        if let Some(instance) = &self.instance {
+            value.extend_from_slice(b";+sip.instance=");
+            text::quote_into(&mut value, &instance.id);
+            let reg_id = instance.reg_id.map(|reg_id| format!(";reg-id={reg_id}"));
+            value.extend_from_slice(reg_id.unwrap_or_default().as_bytes());
+        }
+        value
     }
 }
 
@@ -191,23 +261,15 @@ pub struct Registrar {
     limits: RegistrarLimits,
     bindings: BTreeMap<AgentId, Vec<Binding>>,
     due: BTreeSet<(Mono, AgentId, u64)>,
+    over: BTreeSet<(FlowId, AgentId, u64)>,
     minted: u64,
 }
 
-/// One Contact of a request, read.
-struct Wish {
-    uri: Uri,
-    q: u16,
-    /// Zero removes.
-    interval: Duration,
-    instance: Option<Bytes>,
-}
-
-/// What a request's Contacts ask for.
-enum Wishes {
-    Nothing,
-    RemoveAll,
-    Each(Vec<Wish>),
+/// A request, and how it came.
+struct Came<'a> {
+    request: &'a Message,
+    path: &'a [Bytes],
+    flow: Flow,
 }
 
 impl Registrar {
@@ -228,11 +290,12 @@ impl Registrar {
         request: &Message,
         flow: Flow,
         out: &mut Vec<RegistrarEffect>,
-    ) -> Result<Vec<Listed>, RegistrarFault> {
+    ) -> Result<Registered, RegistrarFault> {
         self.on_deadline(now, out);
-        let wishes = self.read(request)?;
-        self.check(agent, request, &wishes)?;
-        match wishes {
+        let asked = Asked::read(request, &self.limits)?;
+        self.check(agent, request, &asked.wishes)?;
+        let outbound = asked.outbound;
+        match asked.wishes {
             Wishes::Nothing => {}
             Wishes::RemoveAll => {
                 for id in self.ids(agent, |_| true) {
@@ -240,12 +303,39 @@ impl Registrar {
                 }
             }
             Wishes::Each(wishes) => {
+                let came = Came { request, path: &asked.path, flow };
                 for wish in wishes {
-                    self.carry_out(now, agent, request, flow, wish, out);
+                    self.carry_out(now, agent, &came, wish, out);
                 }
             }
         }
-        Ok(self.listed(now, agent))
+        Ok(Registered { listed: self.listed(now, agent), outbound, path: asked.path })
+    }
+
+    /// Other limits from now on; bindings that are more stay until they end.
+    pub const fn set_limits(&mut self, limits: RegistrarLimits) {
+        self.limits = limits;
+    }
+
+    /// Removes the bindings of agents who are no more.
+    pub fn retain(&mut self, is: impl Fn(&AgentId) -> bool, out: &mut Vec<RegistrarEffect>) {
+        let gone: Vec<_> = self.bindings.keys().filter(|agent| !is(agent)).cloned().collect();
+        for agent in gone {
+            for id in self.ids(&agent, |_| true) {
+                self.remove(&agent, id, GoneWhy::Withdrawn, out);
+            }
+        }
+    }
+
+    /// An edge proxy on `flow` says that the flow behind it to the agent's phone is gone (430). Which one it is cannot
+    /// be told where the agent has several behind that proxy; then nothing changes.
+    pub fn on_flow_failed(&mut self, agent: &AgentId, flow: &Flow, out: &mut Vec<RegistrarEffect>) {
+        let behind = |binding: &Binding| {
+            !binding.path.is_empty() && (binding.flow.id, binding.flow.remote) == (flow.id, flow.remote)
+        };
+        if let [one] = self.ids(agent, behind)[..] {
+            self.remove(agent, one, GoneWhy::FlowLost, out);
+        }
     }
 
     /// Removes what has expired.
@@ -261,13 +351,9 @@ impl Registrar {
     /// Removes every binding over a connection that is gone. Datagrams have none: a UDP listener's id is not to be
     /// given here.
     pub fn on_flow_lost(&mut self, flow: FlowId, out: &mut Vec<RegistrarEffect>) {
-        let lost: Vec<_> = self
-            .bindings
-            .iter()
-            .flat_map(|(agent, list)| list.iter().map(move |binding| (agent, binding)))
-            .filter(|(_, binding)| binding.flow.id == flow)
-            .map(|(agent, binding)| (agent.clone(), binding.id))
-            .collect();
+        let from = (flow, AgentId::new(""), 0);
+        let lost = self.over.range(from..).take_while(|(over, ..)| *over == flow);
+        let lost: Vec<_> = lost.map(|(_, agent, id)| (agent.clone(), *id)).collect();
         for (agent, id) in lost {
             self.remove(&agent, id, GoneWhy::FlowLost, out);
         }
@@ -308,38 +394,13 @@ impl Registrar {
         let left = |at: Mono| u64::try_from(at.since(now.mono).as_nanos().div_ceil(1_000_000_000)).unwrap_or(0);
         self.bindings(agent)
             .iter()
-            .map(|binding| Listed { uri: binding.uri.clone(), q: binding.q, expires_s: left(binding.expires_at) })
+            .map(|binding| Listed {
+                uri: binding.uri.clone(),
+                q: binding.q,
+                expires_s: left(binding.expires_at),
+                instance: binding.instance.clone(),
+            })
             .collect()
-    }
-
-    fn read(&self, request: &Message) -> Result<Wishes, RegistrarFault> {
-        let list = match request.contacts().map_err(|_| RegistrarFault::BadContact)? {
-            Contacts::All if request.expires() == Some(0) => return Ok(Wishes::RemoveAll),
-            Contacts::All => return Err(RegistrarFault::BadContact),
-            Contacts::List(list) if list.is_empty() => return Ok(Wishes::Nothing),
-            Contacts::List(list) => list,
-        };
-        let wishes: Result<Vec<_>, _> = list.iter().map(|contact| self.wish(request, contact)).collect();
-        wishes.map(Wishes::Each)
-    }
-
-    fn wish(&self, request: &Message, contact: &NameAddr) -> Result<Wish, RegistrarFault> {
-        let uri = contact.uri().ok().filter(Uri::is_sip).ok_or(RegistrarFault::BadContact)?;
-        let asked = contact.expires().or_else(|| request.expires());
-        let interval = asked.map_or(self.limits.longest, |asked| Duration::from_secs(u64::from(asked)));
-        if !interval.is_zero() && interval < self.limits.least {
-            let least_s = u32::try_from(self.limits.least.as_secs()).unwrap_or(u32::MAX);
-            return Err(RegistrarFault::TooBrief { least_s });
-        }
-        let param = |name: &str| contact.param(name).flatten().map(text::unquote);
-        let instance = param("+sip.instance").map(|instance| {
-            let mut key = instance.into_owned();
-            key.push(b'\n');
-            key.extend_from_slice(&param("reg-id").unwrap_or_default());
-            Bytes::from(key)
-        });
-        let uri = uri.without_headers().detached();
-        Ok(Wish { uri, q: contact.q_thousandths(), interval: interval.min(self.limits.longest), instance })
     }
 
     fn check(&self, agent: &AgentId, request: &Message, wishes: &Wishes) -> Result<(), RegistrarFault> {
@@ -365,15 +426,8 @@ impl Registrar {
         Ok(())
     }
 
-    fn carry_out(
-        &mut self,
-        now: Now,
-        agent: &AgentId,
-        request: &Message,
-        flow: Flow,
-        wish: Wish,
-        out: &mut Vec<RegistrarEffect>,
-    ) {
+    fn carry_out(&mut self, now: Now, agent: &AgentId, came: &Came<'_>, wish: Wish, out: &mut Vec<RegistrarEffect>) {
+        let Came { request, path, flow } = *came;
         let same = self.bindings(agent).iter().find(|binding| wish.is_for(binding)).map(|b| (b.id, b.flow));
         if wish.interval.is_zero() {
             if let Some((id, _)) = same {
@@ -383,16 +437,17 @@ impl Registrar {
         }
         let first = self.bindings(agent).is_empty();
         let id = same.map_or_else(|| self.mint(), |(id, _)| id);
+        let flow = wish.reached_over(flow, request, path);
         let binding = Binding {
             id,
             q: wish.q,
             expires_at: now.mono + wish.interval,
             flow,
-            path: request.values(Name::Path).map(Bytes::copy_from_slice).collect(),
+            path: path.to_vec(),
             call_id: Bytes::copy_from_slice(request.call_id()),
             cseq: request.cseq().number,
             instance: wish.instance.clone(),
-            uri: wish.uri,
+            uri: wish.uri.clone(),
         };
         self.put(agent, binding);
         out.push(match same {
@@ -401,10 +456,8 @@ impl Registrar {
             }
             None => RegistrarEffect::Bound { agent: agent.clone(), binding: id, first },
         });
-        if let Some(instance) = wish.instance {
-            for former in self.ids(agent, |held| held.id != id && held.instance.as_ref() == Some(&instance)) {
-                self.remove(agent, former, GoneWhy::Replaced, out);
-            }
+        for former in self.ids(agent, |held| held.id != id && wish.outlives(held, request.call_id())) {
+            self.remove(agent, former, GoneWhy::Replaced, out);
         }
         self.displace(agent, id, out);
     }
@@ -426,8 +479,12 @@ impl Registrar {
         if let Some(at) = list.iter().position(|held| held.id == binding.id) {
             let before = list.remove(at);
             self.due.remove(&(before.expires_at, agent.clone(), before.id));
+            self.over.remove(&(before.flow.id, agent.clone(), before.id));
         }
         self.due.insert((binding.expires_at, agent.clone(), binding.id));
+        if binding.flow.transport.is_reliable() {
+            self.over.insert((binding.flow.id, agent.clone(), binding.id));
+        }
         let at = list.iter().position(|held| held.q <= binding.q).unwrap_or(list.len());
         list.insert(at, binding);
     }
@@ -445,6 +502,7 @@ impl Registrar {
             self.bindings.remove(agent);
         }
         self.due.remove(&(gone.expires_at, agent.clone(), id));
+        self.over.remove(&(gone.flow.id, agent.clone(), id));
         out.push(RegistrarEffect::Gone { agent: agent.clone(), binding: id, why, last });
     }
 
@@ -455,12 +513,6 @@ impl Registrar {
     const fn mint(&mut self) -> u64 {
         self.minted += 1;
         self.minted
-    }
-}
-
-impl Wish {
-    fn is_for(&self, binding: &Binding) -> bool {
-        self.uri.is_equivalent(&binding.uri)
     }
 }
 

@@ -1,22 +1,26 @@
 //! Agents' phones: who has shown the password, where they are registered, and what the queues hear of it.
 //!
-//! A REGISTER that was granted is remembered with its answer for the time its repetitions may come, because a
-//! repeated one would fail the nonce count. Challenges keep no state. Deliberately absent: damping of guesses.
-//! RFC 3261 §10.3, §22; RFC 7616.
+//! A REGISTER over datagrams that was granted is remembered with its answer for the time its repetitions may come,
+//! because a repeated one would fail the nonce count. Challenges keep no state. Which flow reaches a phone is
+//! [`registrar`](crate::sip::registrar)'s; who guesses passwords is slowed down by [`damping`](super::damping) and who
+//! asks without end is not answered by [`throttle`](super::throttle). Deliberately absent: Service-Route, GRUU.
+//! RFC 3261 §10.3, §22; RFC 3327; RFC 5626 §6; RFC 7616.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::damping::Damping;
 use super::reachable;
-use super::words::{Counted, SwitchEffect};
-use crate::base::flow::FlowId;
+use super::throttle::Throttle;
+use super::words::SwitchEffect;
+use crate::base::flow::{Flow, FlowId};
 use crate::base::id::AgentId;
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
-use crate::plan::settings::{Credential, DigestHash, Settings};
+use crate::plan::settings::{DigestHash, Settings};
 use crate::sip::digest::Algorithm;
-use crate::sip::digest::server::{Authenticator, DigestPolicy, Known, NonceKey, Verdict};
+use crate::sip::digest::server::{Authenticator, DigestPolicy, NonceKey};
 use crate::sip::message::{Message, Name, stateless_tag};
 use crate::sip::print::Draft;
 use crate::sip::registrar::{Binding, Registrar, RegistrarEffect, RegistrarLimits};
@@ -24,45 +28,44 @@ use crate::sip::transaction::key::TxKey;
 use crate::sip::transaction::timers::SipTimers;
 use crate::sip::uri::Uri;
 
+mod proof;
+
+pub(super) use proof::Proof;
+
 /// Answered REGISTERs remembered at once.
 const REMEMBERED: usize = 8_192;
 
 /// Registrations and the proof behind them.
 pub struct Desk {
     authenticator: Authenticator,
+    damping: Damping,
+    throttle: Throttle,
     registrar: Registrar,
     answered: BTreeMap<TxKey, Bytes>,
     forget: VecDeque<(Mono, TxKey)>,
 }
 
-/// What a request's credentials are worth.
-pub(super) enum Proof {
-    /// It comes from this agent.
-    Agent(AgentId),
-    /// It was answered already (401 or 400).
-    Answered,
-}
-
 impl Desk {
     pub(super) fn new(settings: &Settings, nonces: [u8; 32]) -> Self {
-        let limits = RegistrarLimits {
-            least: settings.sip.register_min,
-            longest: settings.sip.register_max,
-            total: settings.limits.registrations_max as usize,
-            ..RegistrarLimits::default()
-        };
-        let algorithm = |hash: &DigestHash| match hash {
-            DigestHash::Md5 => Algorithm::Md5,
-            DigestHash::Sha256 => Algorithm::Sha256,
-        };
-        let algorithms = settings.sip.digest.iter().map(algorithm).collect();
-        let policy = DigestPolicy { algorithms, ..DigestPolicy::default() };
+        let policy = DigestPolicy { algorithms: algorithms(settings), ..DigestPolicy::default() };
+        let slots = nonces.iter().fold(1, |key: u64, byte| key.rotate_left(7) ^ u64::from(*byte));
         Self {
             authenticator: Authenticator::new(&settings.sip.realm, NonceKey::new(nonces), policy),
-            registrar: Registrar::new(limits),
+            damping: Damping::new(),
+            throttle: Throttle::new(slots),
+            registrar: Registrar::new(limits(settings)),
             answered: BTreeMap::new(),
             forget: VecDeque::new(),
         }
+    }
+
+    /// Other settings: who is no agent any more is registered no more; realm, algorithms and limits hold from now on.
+    pub(super) fn replan(&mut self, settings: &Settings, out: &mut Vec<SwitchEffect>) {
+        self.authenticator.set(&settings.sip.realm, algorithms(settings));
+        self.registrar.set_limits(limits(settings));
+        let mut effects = Vec::new();
+        self.registrar.retain(|agent| settings.agents.contains_key(agent), &mut effects);
+        self.tell(effects, out);
     }
 
     /// Where an agent's phones are, best first.
@@ -102,13 +105,13 @@ impl Desk {
         let mut effects = Vec::new();
         let registered = self.registrar.register(now, &agent, request, arrived.flow, &mut effects);
         let response = match &registered {
-            Ok(listed) => listed
-                .iter()
-                .fold(draft(arrived, product, 200), |draft, binding| draft.header(Name::Contact, binding.value())),
+            Ok(registered) => registered.dress(draft(arrived, product, 200)),
             Err(fault) => fault.dress(draft(arrived, product, fault.status())),
         };
         let response = response.header(Name::Date, http_date(now)).finish();
-        self.remember(now, &settings_timers(settings), key, &response);
+        if !arrived.flow.transport.is_reliable() {
+            self.remember(now, &settings_timers(settings), key, &response);
+        }
         out.push(SwitchEffect::Transmit(arrived.flow, response.bytes().clone()));
         self.tell(effects, out);
         // A refresh is a sign of life too.
@@ -117,34 +120,11 @@ impl Desk {
         }
     }
 
-    /// Judges a request's credentials; a wrong or missing one is challenged.
-    pub(super) fn prove(
-        &mut self,
-        now: Now,
-        settings: &Settings,
-        product: &str,
-        arrived: &Arrived,
-        out: &mut Vec<SwitchEffect>,
-    ) -> Proof {
-        let request = &arrived.message;
-        let method = request.method().map_or("", |method| method.as_str());
-        let uri = request.request_uri().unwrap_or_default();
-        let verdict = self
-            .authenticator
-            .verify(now, method, uri, request.headers(Name::Authorization), |user| known_of(settings, user));
-        match verdict {
-            Verdict::Granted { user } => return Proof::Agent(AgentId::new(user)),
-            Verdict::Malformed => answer(arrived, draft(arrived, product, 400), out),
-            Verdict::Challenge { stale } => {
-                out.push(SwitchEffect::Count(Counted::Challenged));
-                let challenges = self.authenticator.challenges(now, stale);
-                let response = challenges.iter().fold(draft(arrived, product, 401), |draft, challenge| {
-                    draft.header(Name::WwwAuthenticate, challenge)
-                });
-                answer(arrived, response, out);
-            }
-        }
-        Proof::Answered
+    /// An edge proxy says that the flow to an agent's phone behind it is gone (430, RFC 5626 §5.3).
+    pub(super) fn flow_failed(&mut self, agent: &AgentId, flow: &Flow, out: &mut Vec<SwitchEffect>) {
+        let mut effects = Vec::new();
+        self.registrar.on_flow_failed(agent, flow, &mut effects);
+        self.tell(effects, out);
     }
 
     pub(super) fn closed(&mut self, flow: FlowId, out: &mut Vec<SwitchEffect>) {
@@ -157,11 +137,13 @@ impl Desk {
         let mut effects = Vec::new();
         self.registrar.on_deadline(now, &mut effects);
         self.tell(effects, out);
+        self.damping.on_deadline(now);
         self.forget_old(now);
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
-        [self.registrar.deadline(), self.forget.front().map(|(at, _)| *at)].into_iter().flatten().min()
+        let forget = self.forget.front().map(|(at, _)| *at);
+        [self.registrar.deadline(), self.damping.deadline(), forget].into_iter().flatten().min()
     }
 
     /// Answers remembered for repetitions.
@@ -210,11 +192,21 @@ fn answer(arrived: &Arrived, draft: Draft, out: &mut Vec<SwitchEffect>) {
     out.push(SwitchEffect::Transmit(arrived.flow, draft.finish().bytes().clone()));
 }
 
-fn known_of(settings: &Settings, user: &str) -> Option<Known> {
-    Some(match &settings.agents.get(&AgentId::new(user))?.credential {
-        Credential::Password(password) => Known::Password(password.clone()),
-        Credential::Ha1(ha1) => Known::Ha1(ha1.clone()),
-    })
+fn limits(settings: &Settings) -> RegistrarLimits {
+    RegistrarLimits {
+        least: settings.sip.register_min,
+        longest: settings.sip.register_max,
+        total: settings.limits.registrations_max as usize,
+        ..RegistrarLimits::default()
+    }
+}
+
+fn algorithms(settings: &Settings) -> Vec<Algorithm> {
+    let algorithm = |hash: &DigestHash| match hash {
+        DigestHash::Md5 => Algorithm::Md5,
+        DigestHash::Sha256 => Algorithm::Sha256,
+    };
+    settings.sip.digest.iter().map(algorithm).collect()
 }
 
 /// The transaction timers of the settings.

@@ -44,15 +44,19 @@ use crate::switch::words::{Counted, SwitchEffect};
 
 pub mod admission;
 pub mod calls;
+pub mod damping;
 pub mod desk;
 mod find;
 mod incoming;
 mod outside;
 mod own;
+mod throttle;
 pub mod words;
 
 /// Extensions a request may require of us; `100rel` is not among them until PRACK exists.
 const SUPPORTED: &[&str] = &["replaces", "timer"];
+/// Extensions a REGISTER may require.
+const REGISTER_SUPPORTED: &[&str] = &["path", "outbound"];
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, NOTIFY, INFO";
 
 /// The engine's secrets and its beginning randomness; all come in as values.
@@ -105,6 +109,9 @@ impl Switch {
             Ok(message) => message,
             Err(malformed) => {
                 out.push(SwitchEffect::Count(Counted::Malformed));
+                if !self.bears(now, &flow, out) {
+                    return;
+                }
                 out.extend(malformed.response_bytes().map(|bytes| SwitchEffect::Transmit(flow, bytes)));
                 return;
             }
@@ -140,7 +147,8 @@ impl Switch {
     }
 
     /// A new plan is in force.
-    pub fn replan(&mut self, plan: Arc<Plan>) {
+    pub fn replan(&mut self, plan: Arc<Plan>, out: &mut Vec<SwitchEffect>) {
+        self.desk.replan(&plan.settings, out);
         self.admission.set_caps(plan.settings.limits.calls_max, plan.settings.limits.calls_per_second);
         self.plan = plan;
     }
@@ -205,8 +213,20 @@ impl Switch {
         }
         let named = message.via().branch().and_then(|branch| self.tokens.read_branch(branch));
         match named.filter(|(call, _)| self.calls.is_live(*call)) {
-            Some((call, leg)) => deliver(call, leg, Arrived { message, flow }, out),
+            Some((call, leg)) => {
+                if message.status() == Some(430) && flow.side == Side::Agent {
+                    self.flow_failed(&message, &flow, out);
+                }
+                deliver(call, leg, Arrived { message, flow }, out);
+            }
             None => out.push(SwitchEffect::Count(Counted::Stray)),
+        }
+    }
+
+    /// An edge proxy between us and a phone answered 430: the binding behind it is dead (RFC 5626 §5.3).
+    fn flow_failed(&mut self, response: &Message, flow: &Flow, out: &mut Vec<SwitchEffect>) {
+        if let Some(agent) = response.to().uri().ok().and_then(|uri| uri.user_text()) {
+            self.desk.flow_failed(&AgentId::new(agent), flow, out);
         }
     }
 
@@ -222,15 +242,21 @@ impl Switch {
     fn on_request(&mut self, now: Now, method: &Method, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
         if let Err(refusal) = arrived.message.check_request() {
             out.push(SwitchEffect::Count(Counted::Malformed));
+            if !self.bears(now, &arrived.flow, out) {
+                return;
+            }
             return self.refuse(&arrived, refusal.status, Some(&refusal.phrase), &[], out);
         }
         if arrived.message.to_tag().is_some() {
-            return self.on_tagged(method, arrived, out);
+            return self.on_tagged(now, method, arrived, out);
         }
         let Some(key) = TxKey::of(&arrived.message) else { return };
         let about = if matches!(method, Method::Cancel | Method::Ack) { key.of_invite() } else { key.clone() };
         if let Some(leg) = self.calls.by_invite(&about) {
             return deliver(leg.call, leg.leg, arrived, out);
+        }
+        if !self.bears(now, &arrived.flow, out) {
+            return;
         }
         match method {
             Method::Ack => out.push(SwitchEffect::Count(Counted::Stray)),
@@ -251,13 +277,13 @@ impl Switch {
         }
     }
 
-    fn on_tagged(&self, method: &Method, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
+    fn on_tagged(&mut self, now: Now, method: &Method, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
         let named = arrived.message.to_tag().and_then(|tag| self.tokens.read_tag(tag));
         match named.filter(|(call, _)| self.calls.is_live(*call)) {
             Some((call, leg)) => deliver(call, leg, arrived, out),
             None => {
                 out.push(SwitchEffect::Count(Counted::Stray));
-                if *method != Method::Ack {
+                if *method != Method::Ack && self.bears(now, &arrived.flow, out) {
                     self.refuse(&arrived, 481, None, &[], out);
                 }
             }
@@ -278,15 +304,29 @@ impl Switch {
             out.push(SwitchEffect::Count(Counted::UnknownSource));
             return self.refuse(arrived, 403, None, &[], out);
         }
-        if !self.require(arrived, out) {
+        if !self.require_of(REGISTER_SUPPORTED, arrived, out) {
             return;
         }
         self.desk.register(now, &self.plan.settings, &self.product, key, arrived, out);
     }
 
+    /// Whether this peer may draw another answer; a trunk always. Who may not is counted and hears nothing.
+    fn bears(&mut self, now: Now, flow: &Flow, out: &mut Vec<SwitchEffect>) -> bool {
+        let trunk = flow.side == Side::Trunk && self.plan.settings.trunk_for(flow.remote).is_some();
+        let bears = trunk || self.desk.bears(now, flow);
+        if !bears {
+            out.push(SwitchEffect::Count(Counted::Throttled));
+        }
+        bears
+    }
+
     /// Answers 420 when the request requires what we have not.
     fn require(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
-        match arrived.message.check_extensions(SUPPORTED) {
+        self.require_of(SUPPORTED, arrived, out)
+    }
+
+    fn require_of(&self, supported: &[&str], arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
+        match arrived.message.check_extensions(supported) {
             Ok(()) => true,
             Err((refusal, unsupported)) => {
                 let list = unsupported.join(", ");

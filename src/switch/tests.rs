@@ -16,6 +16,7 @@ use crate::sip::digest::client::{ClientAuth, Subject};
 use crate::switch::words::NewCall;
 
 mod desk;
+mod guessing;
 mod routing;
 mod trunk;
 
@@ -240,8 +241,12 @@ impl Bench {
     }
 
     fn register(&mut self, agent: &str, named: &str) -> String {
+        self.register_over(phone(), agent, named)
+    }
+
+    fn register_over(&mut self, flow: Flow, agent: &str, named: &str) -> String {
         let again = self.with_password(
-            phone(),
+            flow,
             &|lines| request("REGISTER", agent, named, lines),
             agent,
             &format!("demo-{agent}"),

@@ -2,7 +2,8 @@
 //!
 //! Deliberately absent: how it is carried out (`engine/switch_task`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::acd::words::AcdInput;
 use crate::base::flow::{Flow, Side, Transport};
@@ -11,6 +12,7 @@ use crate::call::setup::Inbound;
 use crate::call::words::{Arrived, CallInput, Identity};
 use crate::plan::trunk::Trunk;
 use crate::switch::admission::Refused;
+use crate::switch::damping::Paused;
 
 /// A call to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,21 @@ pub enum Counted {
     Refused(Option<TrunkName>, Refused),
     /// A wrong or missing credential.
     Challenged,
+    /// Credentials answered with a challenge unread, because somebody guesses passwords.
+    Unchecked,
+    /// Somebody guesses passwords: a pause begins.
+    Guessing {
+        /// From where.
+        address: IpAddr,
+        /// As whom; not shown whole in logs.
+        user: String,
+        /// What is paused.
+        paused: Paused,
+        /// For how long.
+        pause: Duration,
+    },
+    /// A request not answered, because its address asked too often without ever showing a password.
+    Throttled,
     /// A message for a dialog or transaction that is not here (any more).
     Stray,
     /// The same request by two ways (482).

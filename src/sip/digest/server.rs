@@ -3,16 +3,17 @@
 //! RFC 3261 §22.1, RFC 8760 §2.3 (the strongest algorithm is offered first), RFC 7616 §3.4 and §5.
 //! A nonce is issue time, a counter and the algorithm with a check value (HMAC-SHA-256 under the engine's key, cut to
 //! 96 bits), so nothing is stored for a challenge that nobody answers, and an answer by a weaker algorithm than its
-//! nonce was given for is refused. After a nonce's first good answer its counts are remembered: a window of 64, because
+//! nonce was given for is refused. The check covers the peer too: only who can hear our challenges can answer one, so
+//! nobody fails in another's name. After a nonce's first good answer its counts are remembered: a window of 64, because
 //! UDP reorders.
 //!
 //! | answer | verdict |
 //! |---|---|
+//! | the nonce is not ours (any more), not this peer's, too old, or its count was used | `Challenge { stale: true }` without a look at the password: nothing can be tried out on an old nonce |
 //! | none of ours, unknown user, wrong password | `Challenge { stale: false }`, all alike in shape and cost |
-//! | right, but the nonce is too old, not ours any more, or the count was used | `Challenge { stale: true }` |
 //! | unreadable | `Malformed` |
 //!
-//! Deliberately absent: where passwords live (a closure finds them), `auth-int`, and slowing down guesses (`switch`).
+//! Deliberately absent: where passwords live (the caller finds them), `auth-int`, and slowing down guesses (`switch`).
 //! Limits: [`DigestPolicy::remembered`] nonces; when full the oldest goes and every nonce as old becomes stale.
 
 use std::collections::BTreeMap;
@@ -98,8 +99,11 @@ pub enum Known {
 
 impl Known {
     fn ha1(&self, algorithm: Algorithm, user: &[u8], realm: &[u8]) -> String {
+        let (Self::Password(secret) | Self::Ha1(secret)) = self;
+        // Hashed in either case, so that time does not tell which is kept.
+        let hashed = std::hint::black_box(algorithm.hash(&[user, b":", realm, b":", secret.reveal().as_bytes()]));
         match self {
-            Self::Password(password) => algorithm.hash(&[user, b":", realm, b":", password.reveal().as_bytes()]),
+            Self::Password(_) => hashed,
             Self::Ha1(ha1) => ha1.reveal().to_ascii_lowercase(),
         }
     }
@@ -125,11 +129,28 @@ pub enum Verdict {
     },
     /// Ask (again) with [`Authenticator::challenges`].
     Challenge {
-        /// The password was right, only the nonce was not: the phone need not ask its user.
+        /// The nonce will not do: the phone need not ask its user (RFC 7616 §3.3).
         stale: bool,
     },
     /// The answer breaks the syntax: 400.
     Malformed,
+}
+
+/// Credentials for our realm on a good nonce; what they are worth is still open.
+#[derive(Debug)]
+pub struct Claim {
+    auth: Auth,
+    user: String,
+    algorithm: Algorithm,
+    nonce: NonceId,
+}
+
+impl Claim {
+    /// Who is claimed to be there.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
 }
 
 /// Challenges requests and judges the answers, for one realm.
@@ -180,14 +201,20 @@ impl Authenticator {
         Self { realm: realm.into(), key, policy, issued: 0, counts: BTreeMap::new(), forgotten: None }
     }
 
-    /// Fresh values for WWW-Authenticate or Proxy-Authenticate, one header field each, in this order.
-    pub fn challenges(&mut self, now: Now, stale: bool) -> Vec<Vec<u8>> {
+    /// Another realm and other algorithms from now on; challenges of the former realm are stale.
+    pub fn set(&mut self, realm: &str, algorithms: Vec<Algorithm>) {
+        realm.clone_into(&mut self.realm);
+        self.policy.algorithms = algorithms;
+    }
+
+    /// Fresh values for WWW-Authenticate or Proxy-Authenticate, one header field each, in this order, good for `peer`.
+    pub fn challenges(&mut self, now: Now, peer: &[u8], stale: bool) -> Vec<Vec<u8>> {
         let id = NonceId { issued_ms: wall_ms(now), serial: self.issued };
         self.issued = self.issued.wrapping_add(1);
         let challenge = |algorithm: &Algorithm| {
             let value = Auth::new("Digest")
                 .quoted("realm", &self.realm)
-                .quoted("nonce", self.nonce(id, *algorithm))
+                .quoted("nonce", self.nonce(id, *algorithm, peer))
                 .token("algorithm", algorithm.word())
                 .quoted("qop", "auth");
             if stale { value.token("stale", "true") } else { value }.to_bytes()
@@ -195,69 +222,69 @@ impl Authenticator {
         self.policy.algorithms.iter().map(challenge).collect()
     }
 
-    /// Judges a request by its Authorization (or Proxy-Authorization) values. `known_of` finds what is known of a user:
-    /// a password, or the MD5 hash HA1, which answers MD5 challenges only.
-    pub fn verify<'v, K: Into<Known>>(
-        &mut self,
+    /// Reads a request's Authorization (or Proxy-Authorization) values as far as no password is needed.
+    ///
+    /// # Errors
+    /// The verdict, where it is clear already.
+    pub fn read<'v>(
+        &self,
         now: Now,
-        method: &str,
+        peer: &[u8],
         request_uri: &[u8],
         values: impl IntoIterator<Item = &'v [u8]>,
-        known_of: impl FnOnce(&str) -> Option<K>,
-    ) -> Verdict {
+    ) -> Result<Claim, Verdict> {
         let realm = self.realm.as_bytes();
         let ours = values
             .into_iter()
             .filter_map(|value| Auth::parse(value).ok())
             .find(|auth| auth.is_digest() && auth.get("realm") == Some(realm));
-        let Some(ours) = ours else {
-            return Verdict::Challenge { stale: false };
-        };
-        let Ok(answer) = params::Answer::read(&ours) else {
-            return Verdict::Malformed;
-        };
+        let auth = ours.ok_or(Verdict::Challenge { stale: false })?;
+        let answer = params::Answer::read(&auth).map_err(|_| Verdict::Malformed)?;
         if !same_resource(answer.uri, request_uri) {
-            return Verdict::Malformed;
+            return Err(Verdict::Malformed);
         }
-        let Some(algorithm) = Algorithm::read(answer.algorithm) else {
-            return Verdict::Challenge { stale: false };
-        };
-        let Ok(user) = std::str::from_utf8(answer.username) else {
-            return Verdict::Challenge { stale: false };
-        };
-        let known = known_of(user).map(Into::into);
+        let algorithm = Algorithm::read(answer.algorithm).filter(|found| self.policy.algorithms.contains(found));
+        let algorithm = algorithm.ok_or(Verdict::Challenge { stale: false })?;
+        let user = std::str::from_utf8(answer.username).map_err(|_| Verdict::Challenge { stale: false })?.to_owned();
+        let counted = answer.counted.is_some() || self.policy.without_qop;
+        let nonce = self.read_nonce(answer.nonce, algorithm, peer).filter(|id| counted && self.is_young(now, *id));
+        let nonce = nonce.ok_or(Verdict::Challenge { stale: true })?;
+        Ok(Claim { auth, user, algorithm, nonce })
+    }
+
+    /// Judges a claim by what is known of its user: a password, or the MD5 hash HA1, which answers MD5 challenges only.
+    /// The work is the same whether the user is known or not.
+    pub fn judge(&mut self, now: Now, claim: &Claim, method: &str, known: Option<Known>) -> Verdict {
+        let Ok(answer) = params::Answer::read(&claim.auth) else { return Verdict::Malformed };
+        let (realm, algorithm) = (self.realm.as_bytes(), claim.algorithm);
         let stand_in = Known::Password(Secret::new(hex(&self.key.mac(&[b"unknown user", answer.username]))));
-        let ha1 = known.as_ref().unwrap_or(&stand_in).ha1(algorithm, user.as_bytes(), realm);
+        let ha1 = known.as_ref().unwrap_or(&stand_in).ha1(algorithm, answer.username, realm);
         let line = Line { method: method.as_bytes(), uri: answer.uri };
         let expected = response_of(algorithm, &ha1, line, answer.nonce, answer.counted.map(|(counted, _)| counted));
         let given = answer.response.to_ascii_lowercase();
-        let right = bool::from(expected.as_bytes().ct_eq(&given)) && known.is_some_and(|known| known.serves(algorithm));
-        if !right || !self.policy.algorithms.contains(&algorithm) {
+        let right = bool::from(expected.as_bytes().ct_eq(&given));
+        if !right || !known.is_some_and(|known| known.serves(algorithm)) {
             return Verdict::Challenge { stale: false };
         }
-        if self.use_nonce(now, answer.nonce, algorithm, answer.counted.map(|(_, nc)| nc)) {
-            Verdict::Granted { user: user.to_owned() }
+        if self.use_nonce(now, claim.nonce, answer.counted.map(|(_, nc)| nc)) {
+            Verdict::Granted { user: claim.user.clone() }
         } else {
             Verdict::Challenge { stale: true }
         }
     }
 
-    /// Whether this nonce may serve this request; marks the count used.
-    fn use_nonce(&mut self, now: Now, nonce: &[u8], algorithm: Algorithm, nc: Option<u32>) -> bool {
-        let Some(id) = self.read_nonce(nonce, algorithm) else {
-            return false;
-        };
+    fn is_young(&self, now: Now, id: NonceId) -> bool {
         let present = wall_ms(now);
         let life = u64::try_from(self.policy.nonce_life.as_millis()).unwrap_or(u64::MAX);
         // A nonce from the future was issued before the wall clock was set back: it has no honest age.
-        if id.issued_ms > present || present - id.issued_ms > life {
-            return false;
+        id.issued_ms <= present && present - id.issued_ms <= life
+    }
+
+    /// Whether this nonce may serve this request; marks the count used.
+    fn use_nonce(&mut self, now: Now, id: NonceId, nc: Option<u32>) -> bool {
+        while self.counts.first_key_value().is_some_and(|(oldest, _)| !self.is_young(now, *oldest)) {
+            self.counts.pop_first();
         }
-        if nc.is_none() && !self.policy.without_qop {
-            return false;
-        }
-        let oldest = NonceId { issued_ms: present.saturating_sub(life), serial: 0 };
-        self.counts = self.counts.split_off(&oldest);
         if !self.counts.contains_key(&id) {
             if self.forgotten.is_some_and(|forgotten| id <= forgotten) {
                 return false;
@@ -279,22 +306,28 @@ impl Authenticator {
         }
     }
 
-    fn nonce(&self, id: NonceId, algorithm: Algorithm) -> String {
+    /// Nonces whose counts are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.counts.len()
+    }
+
+    fn nonce(&self, id: NonceId, algorithm: Algorithm, peer: &[u8]) -> String {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + CHECK_BYTES);
         bytes.extend_from_slice(&id.issued_ms.to_be_bytes());
         bytes.extend_from_slice(&id.serial.to_be_bytes());
         bytes.push(algorithm as u8);
-        let check = self.key.mac(&[b"nonce", &bytes, self.realm.as_bytes()]);
+        let check = self.key.mac(&[b"nonce", &bytes, &[peer.len() as u8], peer, self.realm.as_bytes()]);
         bytes.extend(check.into_iter().take(CHECK_BYTES));
         hex(&bytes)
     }
 
-    fn read_nonce(&self, nonce: &[u8], algorithm: Algorithm) -> Option<NonceId> {
+    fn read_nonce(&self, nonce: &[u8], algorithm: Algorithm, peer: &[u8]) -> Option<NonceId> {
         let text = std::str::from_utf8(nonce).ok().filter(|text| text.is_ascii())?;
         let issued_ms = u64::from_str_radix(text.get(..16)?, 16).ok()?;
         let serial = u32::from_str_radix(text.get(16..24)?, 16).ok()?;
         let id = NonceId { issued_ms, serial };
-        bool::from(self.nonce(id, algorithm).as_bytes().ct_eq(nonce)).then_some(id)
+        bool::from(self.nonce(id, algorithm, peer).as_bytes().ct_eq(nonce)).then_some(id)
     }
 }
 

@@ -10,7 +10,6 @@ use crate::call::words::Arrived;
 use crate::event::reason::EndReason;
 use crate::sip::message::Name;
 
-
 impl Leg {
     pub(super) fn on_bye(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
         self.respond_plain(now, rules, arrived, 200, out);
@@ -26,7 +25,13 @@ impl Leg {
         }
     }
 
-    pub(in crate::call::leg) fn send_bye(&mut self, now: Now, rules: &LegRules, reason: EndReason, out: &mut Vec<LegOut>) {
+    pub(in crate::call::leg) fn send_bye(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        reason: EndReason,
+        out: &mut Vec<LegOut>,
+    ) {
         let branch = self.minter.branch();
         let Some(dialog) = &mut self.dialog else { return };
         let bye = stamp::end_reason(dialog.bye(&branch), reason).header(Name::UserAgent, rules.product.as_bytes());

@@ -8,7 +8,6 @@ use super::super::{Leg, LegOut, LegRules};
 use crate::base::now::Now;
 use crate::call::words::Arrived;
 
-
 impl Leg {
     pub(super) fn on_info(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
         let request = &arrived.message;

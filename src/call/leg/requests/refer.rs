@@ -11,7 +11,6 @@ use crate::base::now::Now;
 use crate::call::words::Arrived;
 use crate::sip::message::{Method, Name, default_phrase};
 
-
 /// The implicit subscription of a REFER (RFC 3515 §2.4.4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(in crate::call::leg) struct Subscription {
@@ -32,10 +31,20 @@ impl Leg {
         self.respond_plain(now, rules, arrived, 202, out);
         self.refer = Some(Subscription { id: request.cseq().number });
         self.report_refer(now, rules, 100, out);
-        out.push(LegOut::Event(LegEvent::Refer { to: target.uri, replaces: target.replaces, referred_by: referred_by(request) }));
+        out.push(LegOut::Event(LegEvent::Refer {
+            to: target.uri,
+            replaces: target.replaces,
+            referred_by: referred_by(request),
+        }));
     }
 
-    pub(in crate::call::leg) fn report_refer(&mut self, now: Now, rules: &LegRules, status: u16, out: &mut Vec<LegOut>) {
+    pub(in crate::call::leg) fn report_refer(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        status: u16,
+        out: &mut Vec<LegOut>,
+    ) {
         let (Some(subscription), Some(dialog)) = (&self.refer, &mut self.dialog) else { return };
         if self.state != LegState::Talking {
             return;

@@ -16,7 +16,6 @@ use crate::sip::transaction::client_invite::ClientInvite;
 /// When a refused refresh is tried again.
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
 
-
 impl Leg {
     /// Re-INVITE with our description unchanged; later when an offer is outstanding.
     pub(in crate::call::leg) fn refresh(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {

@@ -13,7 +13,6 @@ use crate::sip::session_timer::Asked as AskedTimer;
 use crate::sip::transaction::accepted::Accepted2xx;
 use crate::sip::transaction::server_invite::ServerInvite;
 
-
 impl Leg {
     pub(super) fn on_reinvite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
         let request = &arrived.message;

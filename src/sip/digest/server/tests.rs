@@ -27,12 +27,21 @@ fn subject(method: &'static str) -> Subject<'static> {
     Subject { method, uri: URI, cnonce: "c1" }
 }
 
-fn passwords(user: &str) -> Option<Secret> {
-    (user == "1001").then(|| Secret::new("demo-1001"))
+fn passwords(user: &str) -> Option<Known> {
+    (user == "1001").then(|| Known::Password(Secret::new("demo-1001")))
 }
 
+const PEER: &[u8] = &[10, 0, 0, 1];
+
 fn judge(server: &mut Authenticator, now: Now, method: &str, value: &[u8]) -> Verdict {
-    server.verify(now, method, URI, [value], passwords)
+    judge_at(server, now, (method, URI), PEER, &[value])
+}
+
+fn judge_at(server: &mut Authenticator, now: Now, line: (&str, &[u8]), peer: &[u8], values: &[&[u8]]) -> Verdict {
+    match server.read(now, peer, line.1, values.iter().copied()) {
+        Ok(claim) => server.judge(now, &claim, line.0, passwords(claim.user())),
+        Err(verdict) => verdict,
+    }
 }
 
 fn answer(client: &mut ClientAuth, offered: &[String], password: &str) -> Vec<u8> {
@@ -40,7 +49,7 @@ fn answer(client: &mut ClientAuth, offered: &[String], password: &str) -> Vec<u8
 }
 
 fn challenges(server: &mut Authenticator, now: Now, stale: bool) -> Vec<String> {
-    server.challenges(now, stale).into_iter().map(|value| String::from_utf8(value).unwrap()).collect()
+    server.challenges(now, PEER, stale).into_iter().map(|value| String::from_utf8(value).unwrap()).collect()
 }
 
 fn granted() -> Verdict {
@@ -97,7 +106,7 @@ fn unknown_user_and_wrong_password_look_alike() {
 #[test]
 fn no_answer_or_one_for_another_realm_is_challenged() {
     let mut server = authenticator(DigestPolicy::default());
-    assert_eq!(server.verify(at(0), "REGISTER", URI, [], passwords), AGAIN);
+    assert_eq!(judge_at(&mut server, at(0), ("REGISTER", URI), PEER, &[]), AGAIN);
     let other = br#"Digest username="1001", realm="elsewhere", nonce="x", uri="sip:x", response="y""#;
     assert_eq!(judge(&mut server, at(0), "REGISTER", other), AGAIN);
     assert_eq!(judge(&mut server, at(0), "REGISTER", b"Basic abc"), AGAIN);
@@ -122,20 +131,55 @@ fn an_answer_serves_its_own_method_and_address_only() {
     let mut server = authenticator(DigestPolicy::default());
     let value = answer(&mut ClientAuth::new(), &challenges(&mut server, at(0), false), "demo-1001");
     assert_eq!(judge(&mut server, at(1), "INVITE", &value), AGAIN);
-    let elsewhere = server.verify(at(1), "REGISTER", b"sip:110@12345.example", [value.as_slice()], passwords);
+    let elsewhere = judge_at(&mut server, at(1), ("REGISTER", b"sip:110@12345.example"), PEER, &[&value]);
     assert_eq!(elsewhere, Verdict::Malformed);
-    let with_port =
-        server.verify(at(1), "REGISTER", b"sip:12345.EXAMPLE:5062;transport=tcp", [value.as_slice()], passwords);
+    let line = ("REGISTER", &b"sip:12345.EXAMPLE:5062;transport=tcp"[..]);
+    let with_port = judge_at(&mut server, at(1), line, PEER, &[&value]);
     assert_eq!(with_port, granted(), "phones leave port and parameters out of the uri parameter");
 }
 
 #[test]
-fn rfc3261_s22_an_old_nonce_with_the_right_password_is_stale() {
+fn rfc7616_s3_3_an_old_nonce_is_stale() {
     let mut server = authenticator(DigestPolicy::default());
     let value = answer(&mut ClientAuth::new(), &challenges(&mut server, at(0), false), "demo-1001");
     assert_eq!(judge(&mut server, at(301), "REGISTER", &value), STALE);
     let wrong = answer(&mut ClientAuth::new(), &challenges(&mut server, at(0), false), "guess");
-    assert_eq!(judge(&mut server, at(301), "REGISTER", &wrong), AGAIN);
+    assert_eq!(judge(&mut server, at(301), "REGISTER", &wrong), STALE, "an old nonce tells nothing of a password");
+    assert_eq!(judge(&mut server, at(300), "REGISTER", &wrong), AGAIN);
+    assert_eq!(judge(&mut server, at(300), "REGISTER", &value), granted(), "the last instant");
+}
+
+#[test]
+fn a_nonce_serves_only_the_peer_it_was_given_to() {
+    let mut server = authenticator(DigestPolicy::default());
+    let value = answer(&mut ClientAuth::new(), &challenges(&mut server, at(0), false), "demo-1001");
+    let line = ("REGISTER", URI);
+    for peer in [&[10, 0, 0, 2][..], &[], &[10, 0, 0, 1, 0]] {
+        assert_eq!(judge_at(&mut server, at(1), line, peer, &[&value]), STALE);
+    }
+    assert_eq!(judge_at(&mut server, at(1), line, PEER, &[&value]), granted());
+}
+
+#[test]
+fn another_realm_makes_former_challenges_worthless() {
+    let mut server = authenticator(DigestPolicy::default());
+    let value = answer(&mut ClientAuth::new(), &challenges(&mut server, at(0), false), "demo-1001");
+    server.set("elsewhere", vec![Algorithm::Md5]);
+    assert_eq!(judge(&mut server, at(1), "REGISTER", &value), AGAIN);
+    assert_eq!(challenges(&mut server, at(1), false).len(), 1);
+}
+
+#[test]
+fn remembered_counts_go_with_the_life_of_their_nonce() {
+    let mut server = authenticator(DigestPolicy::default());
+    for second in 0..5 {
+        let value = answer(&mut ClientAuth::new(), &challenges(&mut server, at(second), false), "demo-1001");
+        assert_eq!(judge(&mut server, at(second), "REGISTER", &value), granted());
+    }
+    assert_eq!(server.remembered(), 5);
+    let value = answer(&mut ClientAuth::new(), &challenges(&mut server, at(303), false), "demo-1001");
+    assert_eq!(judge(&mut server, at(303), "REGISTER", &value), granted());
+    assert_eq!(server.remembered(), 3, "those of second 3 and 4, and the new one");
 }
 
 #[test]
@@ -251,7 +295,8 @@ fn a_stored_ha1_serves_md5_and_nothing_else() {
         let mut server = authenticator(DigestPolicy { algorithms: vec![algorithm], ..DigestPolicy::default() });
         let offered = challenges(&mut server, at(0), false);
         let value = answer(&mut ClientAuth::new(), &offered, "demo-1001");
-        let stored = |_: &str| Some(Known::Ha1(Secret::new(ha1.clone())));
-        assert_eq!(server.verify(at(1), "REGISTER", URI, [value.as_slice()], stored), verdict, "{algorithm:?}");
+        let stored = Some(Known::Ha1(Secret::new(ha1.clone())));
+        let claim = server.read(at(1), PEER, URI, [value.as_slice()]).unwrap();
+        assert_eq!(server.judge(at(1), &claim, "REGISTER", stored), verdict, "{algorithm:?}");
     }
 }
