@@ -27,6 +27,7 @@ use switch12345::acd::{Acd, AcdEffect};
 use switch12345::base::flow::{Flow, FlowId, Side, Transport};
 use switch12345::base::id::{AgentId, CallId, TenantName, TicketId, TrunkName, Ulid};
 use switch12345::base::now::{Mono, Now};
+use switch12345::call::carried::Carried;
 use switch12345::call::control::Plans;
 use switch12345::call::leg::LegRules;
 use switch12345::call::setup::Inbound;
@@ -295,8 +296,16 @@ impl Engine {
         let route = self.plan.route(&facts, self.now.wall, &mut ());
         let sip_call_id = String::from_utf8_lossy(invite.message.call_id()).as_ref().into();
         let display = Bytes::new();
-        let facts =
-            Box::new(Inbound { trunk, route, sip_call_id, diverted_from: Vec::new(), max_forwards: 70, display });
+        let facts = Box::new(Inbound {
+            trunk,
+            route,
+            sip_call_id,
+            diverted_from: Vec::new(),
+            max_forwards: 70,
+            display,
+            external_ref: None,
+            carried: Carried::default(),
+        });
         let identity = Identity { call: story.id, ticket: TicketId(story.id.0), seed: self.calls, advertised: None };
         self.calls += 1;
         let terms = Terms { plans: Plans { pinned: &self.plan, newest: &self.plan }, legs: &self.rules, key: self.key };

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `setup` | the beginning, and the walk along the plan |
 //! | `queueing` | waiting for an agent |
-//! | `attempt`, `outgoing` | fetching somebody |
+//! | `attempt`, `outgoing`, `toward` | fetching somebody |
+//! | `carried` | what of the caller's INVITE goes on |
 //! | `bridge` | talks; who leaves and what then |
 //! | `transfer`, `three_way`, `codes` | what agents ask for |
 //! | `emergency` | lines that are never given up |
@@ -36,6 +37,7 @@ use crate::sip::token::TokenKey;
 mod announce;
 pub mod attempt;
 mod bridge;
+pub mod carried;
 pub mod codes;
 pub mod control;
 pub mod due;
@@ -50,6 +52,7 @@ pub mod phase;
 mod queueing;
 pub mod setup;
 mod three_way;
+mod toward;
 mod transfer;
 pub mod words;
 

@@ -13,6 +13,7 @@ use crate::base::calendar::china;
 use crate::base::hotline::Channel;
 use crate::base::id::{LegId, TenantName, TrunkName};
 use crate::base::now::Now;
+use crate::call::carried::Carried;
 use crate::call::control::{Control, Cx, Doing, Plans, Spare};
 use crate::call::journal::{BARRIER, Gate};
 use crate::call::leg::words::LegAction;
@@ -48,6 +49,10 @@ pub struct Inbound {
     pub max_forwards: u8,
     /// The caller's display name, octets as they came; empty for none.
     pub display: Bytes,
+    /// Another system's number of the matter, or a ticket of ours that comes back.
+    pub external_ref: Option<Arc<str>>,
+    /// What of the INVITE goes on to far parties.
+    pub carried: Carried,
 }
 
 /// What stays known of a call's beginning.
@@ -67,6 +72,8 @@ pub struct Origins {
     pub caller: Caller,
     /// The caller's display name, octets as they came; empty for none.
     pub display: Bytes,
+    /// What of the INVITE goes on to far parties.
+    pub carried: Carried,
     /// Max-Forwards of the INVITE.
     pub max_forwards: u8,
     /// Whether a caller who must wait is answered at once.
@@ -91,6 +98,7 @@ impl Control {
                 hotline: route.hotline.clone(),
                 caller: route.caller.clone(),
                 display: inbound.display.clone(),
+                carried: inbound.carried.clone(),
                 max_forwards: inbound.max_forwards,
                 answer_first: trunk.is_none_or(|trunk| trunk.answer_before_queue),
                 early_max: trunk.map_or(EARLY_EVERY, |trunk| trunk.early_media_max),
@@ -187,7 +195,7 @@ impl Control {
             rule_set: None,
             dispatch_due_at: None,
             test_call: false,
-            external_ref: None,
+            external_ref: inbound.external_ref.clone(),
             about_ticket_no: None,
             parent_ticket: None,
             sip_call_id: Arc::clone(&inbound.sip_call_id),

@@ -262,6 +262,10 @@ fn count(counted: Counted) {
         Counted::Admitted(trunk) => {
             metrics::counter!("switch12345_calls_admitted_total", "trunk" => trunk.to_string()).increment(1);
         }
+        Counted::LeftOut(trunk, count) => {
+            let trunk = trunk.to_string();
+            metrics::counter!("switch12345_sip_not_carried_total", "trunk" => trunk).increment(count.into());
+        }
         Counted::Refused(trunk, why) => {
             let trunk = trunk.map_or_else(|| "none".to_owned(), |trunk| trunk.to_string());
             metrics::counter!("switch12345_calls_refused_total", "trunk" => trunk, "cause" => why.word()).increment(1);

@@ -64,9 +64,16 @@ const OURS: [&str; 42] = [
     // The loop guard between platforms.
     "X-Switch-Hops",
 ];
-/// Fields that say who calls: what goes out of them is decided by trust and privacy, never copied.
-const IDENTITY: [&str; 5] =
-    ["P-Asserted-Identity", "P-Preferred-Identity", "Privacy", "Remote-Party-ID", "P-Access-Network-Info"];
+/// Fields that say who calls, and where: what goes out of them is decided by trust and privacy, never copied.
+const IDENTITY: [&str; 7] = [
+    "Geolocation",
+    "Geolocation-Routing",
+    "P-Access-Network-Info",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Privacy",
+    "Remote-Party-ID",
+];
 
 /// Whether a text can be the host of an address: a name, an IPv4 address, or an IPv6 address in brackets.
 pub(super) fn is_host(text: &str) -> bool {
@@ -277,7 +284,12 @@ fn copied_name(found: &Spot<&str>, copies: bool, faults: &mut Faults) -> Option<
     }
     if IDENTITY.iter().any(|identity| name.eq_ignore_ascii_case(identity)) {
         faults
-            .error("E0140", found.at, format!("`{name}` is not copied: it says who calls"), "decided by trust")
+            .error(
+                "E0140",
+                found.at,
+                format!("`{name}` is not copied: it says who calls, or where"),
+                "decided by trust",
+            )
             .help("`trusted`, `asserted` and the caller's own wish decide who is shown the number");
         return None;
     }

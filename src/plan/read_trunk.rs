@@ -190,6 +190,7 @@ fn read_target(found: &Spot<&str>, faults: &mut Faults) -> Option<TrunkTarget> {
 fn parse_target(text: &str) -> Option<TrunkTarget> {
     let (secure, rest) = match text.strip_prefix("sips:") {
         Some(rest) => (true, rest),
+        None if text.starts_with("tel:") => return None,
         None => (false, text.strip_prefix("sip:").unwrap_or(text)),
     };
     let mut parts = rest.split(';');

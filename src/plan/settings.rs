@@ -14,7 +14,7 @@ use crate::base::flow::{Side, Transport};
 use crate::base::id::{AgentId, QueueId, SkillName, TenantName, TrunkName};
 use crate::base::secret::Secret;
 use crate::plan::model::Declared;
-use crate::plan::trunk::Trunk;
+use crate::plan::trunk::{HeaderRule, Trunk};
 
 /// Everything the engine is configured with, beside the places' dialplans.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +245,15 @@ impl Settings {
             })
             .max_by_key(|(best, _)| *best)
             .map(|(_, trunk)| trunk)
+    }
+
+    /// Header fields that the trunks of a place copy from a caller's INVITE; some may come twice.
+    pub fn copied<'a>(&'a self, tenant: &'a TenantName) -> impl Iterator<Item = &'a str> {
+        let own = self.trunks.values().filter(move |trunk| trunk.tenant == *tenant);
+        own.flat_map(|trunk| &trunk.outgoing.headers).filter_map(|rule| match rule {
+            HeaderRule::Copy(name) => Some(name.as_str()),
+            HeaderRule::Add(..) | HeaderRule::Remove(_) => None,
+        })
     }
 
     /// The listeners of one side.

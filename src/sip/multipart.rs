@@ -4,7 +4,7 @@
 //! A carrier joins an SDP to a PIDF-LO, to ISUP or to a caller's card this way; whoever reads one part leaves the
 //! others untouched. A body cut short ends with its last part.
 //!
-//! Deliberately absent: parts inside parts, transfer encodings (SIP bodies are binary, RFC 3261 §7.4), writing.
+//! Deliberately absent: parts inside parts, transfer encodings (SIP bodies are binary, RFC 3261 §7.4).
 //! Limit: [`PARTS_MAX`] parts, the rest is not looked at.
 
 use bytes::Bytes;
@@ -65,6 +65,31 @@ pub fn parts(message: &Message) -> Vec<Part> {
 #[must_use]
 pub fn part(message: &Message, kind: &str) -> Option<Part> {
     parts(message).into_iter().find(|part| part.is_content(kind))
+}
+
+/// Joins parts, each its header fields and its octets, into a body: its Content-Type value, and the body. Octets stay
+/// as they are; a header without a last line end gets one.
+#[must_use]
+pub fn join<'p>(parts: impl Iterator<Item = (&'p [u8], &'p [u8])> + Clone) -> (String, Bytes) {
+    let taken = |boundary: &str| {
+        let delimiter = format!("--{boundary}").into_bytes();
+        parts.clone().any(|(_, body)| memchr::memmem::find(body, &delimiter).is_some())
+    };
+    let boundary = (0_u32..).map(|nth| format!("switch12345-{nth}")).find(|boundary| !taken(boundary));
+    let boundary = boundary.unwrap_or_default();
+    let mut out = Vec::new();
+    for (head, body) in parts {
+        out.extend(format!("--{boundary}\r\n").into_bytes());
+        out.extend(head);
+        if !head.is_empty() && !head.ends_with(b"\n") {
+            out.extend(b"\r\n");
+        }
+        out.extend(b"\r\n");
+        out.extend(body);
+        out.extend(b"\r\n");
+    }
+    out.extend(format!("--{boundary}--\r\n").into_bytes());
+    (format!("multipart/mixed;boundary={boundary}"), Bytes::from(out))
 }
 
 /// The boundary of a `multipart/...` Content-Type value.
@@ -157,6 +182,18 @@ mod tests {
         assert!(sdp.is_content("application/sdp") && pidf.is_content("Application/PIDF+xml"));
         assert_eq!(part(&message, "application/pidf+xml").as_ref(), Some(pidf));
         assert_eq!(part(&message, "application/isup"), None);
+    }
+
+    #[test]
+    fn what_is_joined_comes_apart_again_whatever_the_parts_hold() {
+        let sdp = (&b"Content-Type: application/sdp"[..], &b"v=0\r\n"[..]);
+        let tricky = (&b"Content-ID: <a@b>\r\n"[..], &b"\r\n--switch12345-0\r\n--switch12345-1--\xff\n"[..]);
+        let (kind, body) = join([sdp, tricky, (b"", b"")].into_iter());
+        assert_eq!(kind, "multipart/mixed;boundary=switch12345-2");
+        let found = split(&body, b"switch12345-2");
+        let read: Vec<_> = found.iter().map(|part| (&part.head()[..], &part.body()[..])).collect();
+        let ended = (&b"Content-Type: application/sdp\r\n"[..], sdp.1);
+        assert_eq!(read, [ended, tricky, (&b""[..], &b""[..])]);
     }
 
     #[test]

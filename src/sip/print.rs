@@ -141,6 +141,16 @@ impl Draft {
         self
     }
 
+    /// Takes all lines of a name away, by the octets of the name in any case; compact forms of known names too.
+    #[must_use]
+    pub fn without_raw(mut self, name: &[u8]) -> Self {
+        match Name::parse(name) {
+            Name::Other => self.lines = self.filtered(|line| !text::trim(line).eq_ignore_ascii_case(name)),
+            known => return self.without(known),
+        }
+        self
+    }
+
     /// Takes the first Via away: what an element does to a response it passes on.
     #[must_use]
     pub fn without_top(mut self, name: Name) -> Self {

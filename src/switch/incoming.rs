@@ -1,41 +1,30 @@
 //! New INVITEs over a trunk: a citizen's call, or a refusal that leaves nothing behind; agents' are `outside`'s.
 //!
 //! A trunk is known by its source address, never by a header (`contract.md` §2); what an INVITE says of its numbers
-//! is read here and judged by the plan. RFC 3261 §8.2.2, RFC 3325, RFC 5806, RFC 7044.
+//! is `reading`'s and judged by the plan. RFC 3261 §8.2.2.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::reading::{Numbers, reference, under_rules};
 use super::words::{Counted, NewCall, SwitchEffect};
 use super::{Switch, admission};
 use crate::base::flow::Side;
 use crate::base::id::{CallId, LegId, TicketId};
 use crate::base::now::Now;
+use crate::call::carried::Carried;
 use crate::call::setup::Inbound;
 use crate::call::words::{Arrived, Identity};
-use crate::plan::route::{Facts, Route, Verdict};
-use crate::plan::trunk::Trunk;
-use crate::sip::header::diverted::{Diversion, HistoryEntry};
-use crate::sip::header::identity::Privacy;
-use crate::sip::message::{Message, Name};
+use crate::plan::route::Verdict;
+use crate::sip::message::Name;
 use crate::sip::transaction::key::{MergeKey, TxKey};
-use crate::sip::uri::Uri;
 use crate::switch::admission::Caps;
 
 /// Max-Forwards assumed when an INVITE has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
 /// Name of a call's first leg.
 const CALLER: LegId = LegId(0);
-
-/// What an INVITE says of its numbers.
-struct Numbers {
-    dialled: String,
-    from: Option<String>,
-    asserted: Vec<String>,
-    private: bool,
-    diverted: Vec<String>,
-}
 
 impl Switch {
     pub(super) fn on_invite(&mut self, now: Now, key: TxKey, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
@@ -55,15 +44,18 @@ impl Switch {
         now: Now,
         key: TxKey,
         merge: Option<MergeKey>,
-        arrived: Arrived,
+        mut arrived: Arrived,
         out: &mut Vec<SwitchEffect>,
     ) {
         let Some(trunk) = self.plan.settings.trunk_for(arrived.flow.remote).cloned() else {
             out.push(SwitchEffect::Count(Counted::UnknownSource));
             return self.refuse(&arrived, 403, None, &[], out);
         };
-        let numbers = Numbers::read(&arrived.message);
-        let route = self.decide(now, &trunk, &numbers);
+        if let Some(changed) = under_rules(&arrived.message, &trunk.incoming.headers) {
+            arrived.message = changed;
+        }
+        let numbers = Numbers::read(&arrived.message, &trunk, &self.plan);
+        let route = numbers.with_facts(&trunk.name, |facts| self.plan.route(facts, now.wall, &mut ()));
         let emergency = matches!(route.verdict, Verdict::Emergency(_));
         // An emergency call is not turned away for what it requires beyond us: the call itself can still be made.
         if !emergency && (!self.require(&arrived, out) || !self.readable(&arrived, out)) {
@@ -83,53 +75,21 @@ impl Switch {
         let seed = self.draw();
         self.calls.begin(call, CALLER, key, merge);
         out.push(SwitchEffect::Count(Counted::Admitted(trunk.name.clone())));
+        let carried = Carried::of(&arrived.message, self.plan.settings.copied(&trunk.tenant));
+        if carried.left_out() > 0 {
+            out.push(SwitchEffect::Count(Counted::LeftOut(trunk.name.clone(), carried.left_out())));
+        }
         let facts = Inbound {
             trunk: trunk.name.clone(),
             sip_call_id: Arc::from(String::from_utf8_lossy(arrived.message.call_id())),
             diverted_from: numbers.diverted.iter().rev().map(|number| Arc::from(number.as_str())).collect(),
             max_forwards: arrived.message.max_forwards().unwrap_or(MAX_FORWARDS),
             display: Bytes::copy_from_slice(&arrived.message.from().display_plain()),
+            external_ref: reference(&arrived.message, &trunk),
+            carried,
             route,
         };
         let identity = Identity { call, ticket, seed, advertised: None };
         out.push(SwitchEffect::Begin(Box::new(NewCall { identity, invite: arrived, facts, emergency })));
-    }
-
-    fn decide(&self, now: Now, trunk: &Trunk, numbers: &Numbers) -> Route {
-        let asserted: Vec<&str> = numbers.asserted.iter().map(String::as_str).collect();
-        let diverted: Vec<&str> = numbers.diverted.iter().map(String::as_str).collect();
-        let facts = Facts {
-            trunk: &trunk.name,
-            dialled: &numbers.dialled,
-            from: numbers.from.as_deref(),
-            asserted: &asserted,
-            private: numbers.private,
-            diverted: &diverted,
-        };
-        self.plan.route(&facts, now.wall, &mut ())
-    }
-}
-
-impl Numbers {
-    fn read(invite: &Message) -> Self {
-        let user = |uri: Uri| uri.dialled();
-        let history = HistoryEntry::of(invite).collect::<Vec<_>>();
-        // The last entry is where the call now goes; those before it are where it was sent on from.
-        let sent_on = history.len().saturating_sub(1);
-        let from_history = history.iter().take(sent_on).rev().filter_map(|entry| user(entry.target().ok()?));
-        let from_diversion = Diversion::of(invite).filter_map(|diversion| user(diversion.0.uri().ok()?));
-        Self {
-            dialled: String::from_utf8_lossy(invite.request_uri().unwrap_or_default()).into_owned(),
-            from: invite.from().uri().ok().and_then(user),
-            asserted: invite
-                .addresses(Name::PAssertedIdentity)
-                .filter_map(|address| user(address.ok()?.uri().ok()?))
-                .collect(),
-            private: invite
-                .header(Name::Privacy)
-                .and_then(|value| Privacy::parse(value).ok())
-                .is_some_and(|privacy| privacy.hides_caller()),
-            diverted: from_diversion.chain(from_history).collect(),
-        }
     }
 }

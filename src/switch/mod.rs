@@ -50,6 +50,7 @@ mod find;
 mod incoming;
 mod outside;
 mod own;
+mod reading;
 mod throttle;
 pub mod words;
 

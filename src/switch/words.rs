@@ -59,6 +59,8 @@ pub enum Counted {
     Merged,
     /// A call let in.
     Admitted(TrunkName),
+    /// Fields and body parts of a call over a trunk that had no room to go on with it.
+    LeftOut(TrunkName, u16),
 }
 
 /// Out of the switch.

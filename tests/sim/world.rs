@@ -13,6 +13,7 @@ use switch12345::acd::{Acd, AcdEffect};
 use switch12345::base::flow::{Flow, FlowId, Side, Transport};
 use switch12345::base::id::{AgentId, CallId, LegId, TenantName, TicketId, TrunkName, Ulid};
 use switch12345::base::now::{Mono, Now};
+use switch12345::call::carried::Carried;
 use switch12345::call::control::Plans;
 use switch12345::call::leg::LegRules;
 use switch12345::call::legs::CALLER;
@@ -399,6 +400,8 @@ impl World {
             diverted_from: Vec::new(),
             max_forwards: 70,
             display: Bytes::copy_from_slice(&invite.message.from().display_plain()),
+            external_ref: None,
+            carried: Carried::default(),
         };
         let identity = Identity { call: self.id, ticket: TicketId(self.id.0), seed: 1, advertised: None };
         let plan = Arc::clone(&self.plan);

@@ -22,11 +22,14 @@ use super::words::{CONTACTS_MOST, LegEvent, Outgoing};
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
+use crate::call::carried::CarriedPart;
 use crate::event::reason::EndReason;
 use crate::sip::dialog::{Dialog, Opening, try_again};
 use crate::sip::header::address::{Contacts, NameAddr};
 use crate::sip::message::{Message, Method, Name};
+use crate::sip::multipart;
 use crate::sip::offer_answer::{Answering, Slot};
+use crate::sip::print::Draft;
 use crate::sip::session_timer::{Asked as AskedTimer, agreed_in};
 use crate::sip::transaction::client_invite::ClientInvite;
 use crate::sip::transaction::{TuEvent, TxEffect};
@@ -43,6 +46,8 @@ pub(super) struct Calling {
     tried_again: bool,
     /// Whether the call was told how it ended.
     told: bool,
+    /// What goes beside our description each time it is sent.
+    parts: Vec<CarriedPart>,
 }
 
 impl Calling {
@@ -92,6 +97,7 @@ impl Leg {
             tried_again: false,
             ring_until: now.mono + wanted.ring,
             told: false,
+            parts: wanted.parts,
         }));
         self.transmit(effects, out);
     }
@@ -107,8 +113,7 @@ impl Leg {
         let tag = self.minter.tag();
         let call_id = self.minter.sip_call_id();
         let display = (!wanted.display.is_empty()).then_some(wanted.display.as_ref());
-        let own = format!("sip:{}@{}", wanted.from_user, flow.local);
-        let from = NameAddr::compose(display, own.as_bytes(), &[("tag", Some(tag.as_bytes()))]);
+        let from = NameAddr::compose(display, wanted.from.as_bytes(), &[("tag", Some(tag.as_bytes()))]);
         let to = NameAddr::compose(None, wanted.target.to.as_bytes(), &[]);
         let routes: Vec<_> =
             wanted.target.route.iter().map(|route| bytes::Bytes::copy_from_slice(route.as_bytes())).collect();
@@ -132,10 +137,7 @@ impl Leg {
         for (name, value) in &wanted.headers {
             draft = draft.header_raw(name.as_bytes(), value);
         }
-        match body {
-            Some(body) => draft.body("application/sdp", body).finish(),
-            None => draft.finish(),
-        }
+        describe(draft, body, &wanted.parts).finish()
     }
 
     pub(super) fn on_invite_response(&mut self, now: Now, rules: &LegRules, response: &Message, out: &mut Vec<LegOut>) {
@@ -256,7 +258,7 @@ impl Leg {
             .replace(Name::MinSe, min_se.as_secs().to_string());
         let slot = Slot::invite(calling.request.cseq().number.saturating_add(1));
         if let Some(body) = self.description.offer(slot).ok().flatten() {
-            draft = draft.body("application/sdp", body);
+            draft = describe(draft, Some(body), &calling.parts);
         }
         let request = draft.finish();
         let mut effects = Vec::new();
@@ -344,4 +346,18 @@ fn moved_to(response: &Message) -> Vec<Box<str>> {
     list.sort_by_key(|contact| std::cmp::Reverse(contact.q_thousandths()));
     let uris = list.iter().filter_map(|contact| contact.uri().ok());
     uris.map(|uri| String::from_utf8_lossy(uri.without_headers().as_bytes()).into()).take(CONTACTS_MOST).collect()
+}
+
+/// Puts our description into a request, and the caller's parts beside it (RFC 5621 §3.2).
+fn describe(draft: Draft, sdp: Option<bytes::Bytes>, parts: &[CarriedPart]) -> Draft {
+    if parts.is_empty() {
+        return match sdp {
+            Some(sdp) => draft.body("application/sdp", sdp),
+            None => draft,
+        };
+    }
+    let own = sdp.as_ref().map(|sdp| (&b"Content-Type: application/sdp\r\n"[..], &sdp[..]));
+    let theirs = parts.iter().map(|part| (&part.head[..], &part.body[..]));
+    let (kind, body) = multipart::join(own.into_iter().chain(theirs));
+    draft.body(&kind, body)
 }

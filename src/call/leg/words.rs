@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::call::carried::CarriedPart;
 use crate::call::words::Target;
 use crate::event::reason::EndReason;
 use crate::rtp::command::{Codec, LocalMedia, RemoteMedia};
@@ -34,10 +35,12 @@ pub struct Outgoing {
     pub target: Target,
     /// Display name of From, unquoted: UTF-8 toward agents, the caller's own octets toward trunks; empty for none.
     pub display: Bytes,
-    /// User part of From (the citizen's number, or 12345).
-    pub from_user: Arc<str>,
+    /// The address of From, complete.
+    pub from: Arc<str>,
     /// More header fields: names and values as they go on the wire (`X-Call-Id`, `P-Asserted-Identity`, …).
     pub headers: Vec<(Box<str>, Bytes)>,
+    /// Body parts of the caller's INVITE that go beside our session description.
+    pub parts: Vec<CarriedPart>,
     /// How long to wait for an answer before the leg gives up by itself (`Failed` with 408).
     pub ring: Duration,
     /// How long to wait for any response at all before the target counts as dead.
