@@ -28,10 +28,11 @@ use crate::base::now::{Mono, Now, earliest};
 use crate::call::control::{Control, ControlInput, Doing, Plans};
 use crate::call::due::CallTimer;
 use crate::call::leg::words::{LegEvent, Replaces};
-use crate::call::leg::{Leg, LegNames, LegOut, LegRules};
+use crate::call::leg::{Leg, LegNames, LegOut, LegRules, Sender};
 use crate::call::legs::CALLER;
 use crate::call::setup::Inbound;
 use crate::call::words::{Arrived, CallEffect, CallInput, Identity};
+use crate::plan::trunk::Reliable;
 use crate::sip::token::TokenKey;
 
 mod announce;
@@ -98,7 +99,8 @@ impl Call {
         match origin {
             Origin::Inbound { invite, facts } => {
                 let mut reported = Vec::new();
-                let names = names(&identity, terms, CALLER);
+                let reliable = terms.plans.pinned.trunk(&facts.trunk).map(|trunk| trunk.reliable);
+                let names = LegNames { reliable: reliable.unwrap_or_default(), ..names(&identity, terms, CALLER) };
                 let caller = Leg::incoming(now, &names, terms.legs, &invite, &mut reported);
                 let mut doing = Vec::new();
                 let control = Control::inbound(now, terms.plans, identity, &facts, &mut doing);
@@ -118,7 +120,10 @@ impl Call {
         let mut told = Told::new();
         match input {
             CallInput::Sip(leg, arrived) => {
-                self.with_leg(leg, &mut told, out, |leg, reported| leg.on_sip(now, terms.legs, &arrived, reported));
+                let sender = self.sender(terms, leg, &arrived);
+                self.with_leg(leg, &mut told, out, |leg, reported| {
+                    leg.on_sip(now, terms.legs, sender, &arrived, reported);
+                });
             }
             CallInput::Consult { leg, agent, dialled, invite } => {
                 let mut reported = Vec::new();
@@ -220,6 +225,19 @@ impl Call {
         })
     }
 
+    /// What the newest plan knows of a message's sender: an account is changed by a reload, an address too.
+    fn sender<'p>(&self, terms: Terms<'p>, id: LegId, arrived: &Arrived) -> Sender<'p> {
+        let plan = terms.plans.newest;
+        let own = match self.leg(id).and_then(Leg::trunk) {
+            Some(trunk) => trunk,
+            None if id == CALLER => &self.control.origins().trunk,
+            None => return Sender::default(),
+        };
+        let trunk = plan.trunk(own).or_else(|| terms.plans.pinned.trunk(own));
+        let known = plan.settings.trunk_for(arrived.flow.remote).is_some_and(|trunk| trunk.name == *own);
+        Sender { credential: trunk.and_then(|trunk| trunk.credential.as_deref()), known }
+    }
+
     fn leg_ids(&self) -> Vec<LegId> {
         self.legs.iter().map(|(id, _)| *id).collect()
     }
@@ -259,5 +277,5 @@ impl Call {
 }
 
 fn names(identity: &Identity, terms: Terms<'_>, leg: LegId) -> LegNames {
-    LegNames { call: identity.call, leg, key: terms.key, seed: identity.seed }
+    LegNames { call: identity.call, leg, key: terms.key, seed: identity.seed, reliable: Reliable::default() }
 }

@@ -113,6 +113,12 @@ impl SdpSide {
         Self { session_id, version: session_id, body: Bytes::new(), dtmf: DTMF_OFFERED }
     }
 
+    /// The same side before anything but `body` was sent: for one more dialog that the same offer began.
+    #[must_use]
+    pub const fn restarted(&self, body: Bytes) -> Self {
+        Self { session_id: self.session_id, version: self.session_id, body, dtmf: DTMF_OFFERED }
+    }
+
     /// The last body sent; empty before the first.
     #[must_use]
     pub const fn last_body(&self) -> &Bytes {

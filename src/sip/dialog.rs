@@ -269,6 +269,17 @@ impl Dialog {
         draft.header_opt(Name::Contact, wants_contact.then_some(&self.contact))
     }
 
+    /// Begins a request of ours in this dialog that is tried again after a refusal: the same with a fresh branch and the
+    /// next CSeq number (RFC 3261 §8.1.3.5).
+    pub fn request_again(&mut self, request: &Message, branch: &str) -> Draft {
+        self.local_cseq = (self.local_cseq + 1) % CSEQ_END;
+        let number = CSeq::new(self.local_cseq, request.cseq_method().clone());
+        Draft::from_message(request)
+            .without(Name::Via)
+            .prepend(Name::Via, via(&self.flow, branch))
+            .replace(Name::CSeq, number.to_string())
+    }
+
     /// The BYE, which ends the dialog.
     pub fn bye(&mut self, branch: &str) -> Draft {
         self.request(&Method::Bye, branch)
@@ -295,10 +306,10 @@ impl Dialog {
         self.ack.as_ref().filter(|ack| ack.cseq == cseq).map(|ack| ack.wire.clone())
     }
 
-    /// ACK and BYE for a 2xx that nobody wants: a fork that answered late, or one that crossed our CANCEL
+    /// ACK and BYE for a 2xx to our INVITE number `cseq` that nobody wants: a fork that answered late, or one that crossed our CANCEL
     /// (RFC 3261 §13.2.2.4, §9.1).
-    pub fn dismiss(&mut self, ack_branch: &str, bye_branch: &str) -> (Wire, Message) {
-        let ack = self.ack(self.local_cseq, ack_branch, &[], None);
+    pub fn dismiss(&mut self, cseq: u32, ack_branch: &str, bye_branch: &str) -> (Wire, Message) {
+        let ack = self.ack(cseq, ack_branch, &[], None);
         (ack, self.bye(bye_branch).finish())
     }
 

@@ -70,6 +70,8 @@ impl Acknowledging {
 pub struct Reliable {
     next: u32,
     waiting: Option<Waiting>,
+    /// What a final answer overtook: its PRACK may still come.
+    overtaken: Option<RAck>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,7 +86,7 @@ impl Reliable {
     /// Numbers from a value that `seed` decides (RFC 3262 §3 wants any below 2^31).
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self { next: (seed % 0x7fff_fffe) as u32 + 1, waiting: None }
+        Self { next: (seed % 0x7fff_fffe) as u32 + 1, waiting: None, overtaken: None }
     }
 
     /// Makes the 1xx to INVITE number `cseq` reliable, to be sent by the server transaction; `None` while another
@@ -108,9 +110,11 @@ impl Reliable {
     /// Takes a PRACK; `false` means that it acknowledges nothing we wait for and is answered 481 (RFC 3262 §3).
     pub fn on_prack(&mut self, prack: &Message) -> bool {
         let rack = prack.header(Name::RAck).and_then(|value| RAck::parse(value).ok());
-        let matches = rack.is_some() && rack.as_ref() == self.waiting.as_ref().map(|waiting| &waiting.rack);
+        let known = self.waiting.as_ref().map(|waiting| &waiting.rack).or(self.overtaken.as_ref());
+        let matches = rack.is_some() && rack.as_ref() == known;
         if matches {
             self.waiting = None;
+            self.overtaken = None;
         }
         matches
     }
@@ -128,9 +132,11 @@ impl Reliable {
         }
     }
 
-    /// A final answer is sent: nothing is repeated any more. A late PRACK then finds nothing.
+    /// A final answer is sent: nothing is repeated any more. A PRACK that still comes is taken (RFC 3262 §3).
     pub fn stop(&mut self) {
-        self.waiting = None;
+        if let Some(waiting) = self.waiting.take() {
+            self.overtaken = Some(waiting.rack);
+        }
     }
 
     /// The next repetition or the giving up.
@@ -214,6 +220,8 @@ mod tests {
         }
         assert!(callee.on_prack(&prack("42 5 INVITE")));
         assert!(!callee.on_prack(&prack("42 5 INVITE")), "481 for a second one");
+        callee.stop();
+        assert!(!callee.on_prack(&prack("42 5 INVITE")));
         assert_eq!(callee.deadline(), None);
         let next = callee.send(at(9000), draft(), 5, &timers).unwrap();
         assert_eq!(next.header(Name::RSeq), Some(&b"43"[..]));

@@ -96,6 +96,12 @@ impl SessionPolicy {
         (expires(self.interval.max(min_se), None), min_se)
     }
 
+    /// The least interval accepted: what the Min-SE of our 422 says.
+    #[must_use]
+    pub fn least(&self) -> Duration {
+        self.min_se.max(LEAST_MIN_SE)
+    }
+
     /// The answer to a request as UAS (RFC 4028 §9, table 2).
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use switch12345::base::flow::{Flow, FlowId, Side, Transport};
 use switch12345::base::id::{CallId, LegId, TenantName, Ulid};
 use switch12345::base::now::{Mono, Now};
 use switch12345::call::leg::words::{LegAction, LegEvent, Outgoing};
-use switch12345::call::leg::{Leg, LegNames, LegOut, LegRules, LegState};
+use switch12345::call::leg::{Leg, LegNames, LegOut, LegRules, LegState, Sender};
 use switch12345::call::words::{Arrived, Target};
 use switch12345::event::reason::EndReason;
 use switch12345::plan::trunk::Reliable;
@@ -104,7 +104,13 @@ impl Phone {
         let nth = u16::try_from(self.lines.len()).expect("few lines");
         let random = u64::from(self.addr.port());
         let call = CallId(Ulid::compose(jiff::Timestamp::UNIX_EPOCH, 1, &TenantName::new("phones"), random));
-        LegNames { call, leg: LegId(nth), key: TokenKey::new([9; 16]), seed: random + u64::from(nth) }
+        LegNames {
+            call,
+            leg: LegId(nth),
+            key: TokenKey::new([9; 16]),
+            seed: random + u64::from(nth),
+            reliable: Reliable::Offered,
+        }
     }
 
     fn local(&self) -> LegAction {
@@ -185,7 +191,7 @@ impl Phone {
             Some(line) => {
                 let rules = self.rules.clone();
                 if let Some(line) = self.lines.get_mut(line) {
-                    line.leg.on_sip(now, &rules, &arrived, &mut told);
+                    line.leg.on_sip(now, &rules, Sender::default(), &arrived, &mut told);
                 }
                 line
             }

@@ -42,6 +42,11 @@ pub(super) fn referred_by(request: &Message) -> Option<Box<str>> {
     Some(String::from_utf8_lossy(uri.without_headers().as_bytes()).into())
 }
 
+/// Whether an INFO has one of the bodies that carry digits.
+pub(super) fn is_digit_info(request: &Message) -> bool {
+    ["application/dtmf-relay", "application/dtmf"].iter().any(|kind| request.is_content(kind))
+}
+
 /// The digit of an INFO in one of the two forms phones send.
 pub(super) fn info_digit(request: &Message) -> Option<char> {
     let body = std::str::from_utf8(request.body()).ok()?;

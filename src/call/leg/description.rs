@@ -1,7 +1,7 @@
 //! A leg's session description: its own side, the exchange with the peer, and what the media worker must know of it.
 //!
 //! Puts together who owes whom (`sip/offer_answer`) and what it says (`sdp`). Deliberately absent: when to send.
-//! RFC 3264, RFC 3261 §13.2.1 and §14.
+//! RFC 3264, RFC 3261 §13.2.1 and §14, RFC 3262 §5, RFC 3311 §5, RFC 6337.
 
 use std::net::IpAddr;
 
@@ -23,6 +23,9 @@ pub(super) struct Description {
     prefer: Option<Codec>,
     learn: bool,
     fallback: Option<IpAddr>,
+    /// What this dialog's exchange says of the peer.
+    theirs: Option<RemoteMedia>,
+    /// What the call was told last, of whichever early dialog.
     told: Option<RemoteMedia>,
     held: bool,
     /// Our answer to the offer in their INVITE, kept so that 183 and 200 carry the same body.
@@ -38,9 +41,32 @@ impl Description {
             prefer: None,
             learn,
             fallback: None,
+            theirs: None,
             told: None,
             held: false,
             answer: None,
+        }
+    }
+
+    /// The description of one more early dialog, or of one more try, of the INVITE that offered `offer`.
+    pub(super) fn restarted(&self, slot: Slot, offer: Option<Bytes>) -> Self {
+        let mut exchange = Exchange::new();
+        // A fresh exchange has nothing that could be pending.
+        let _ = exchange.send_request(slot, offer.clone());
+        let side = self.side.restarted(offer.unwrap_or_default());
+        Self { side, exchange, theirs: None, answer: None, ..self.clone() }
+    }
+
+    /// The leg listened to `before` until now: what the call was told is what that one said.
+    pub(super) fn follow(&mut self, before: &Self) {
+        self.told.clone_from(&before.told);
+        self.held = before.held;
+    }
+
+    /// The 2xx picked this dialog: the call hears of it what it was last told of another.
+    pub(super) fn confirm(&mut self, events: &mut Vec<LegEvent>) {
+        if let Some(remote) = self.theirs.clone() {
+            self.tell(remote, events);
         }
     }
 
@@ -59,7 +85,7 @@ impl Description {
 
     /// The codec agreed, or the first of theirs that we can speak, before anything is agreed.
     pub(super) fn codec(&self) -> Option<Codec> {
-        if let Some(remote) = &self.told {
+        if let Some(remote) = &self.theirs {
             return Some(remote.codec);
         }
         match self.exchange.owed() {
@@ -89,16 +115,42 @@ impl Description {
         Ok(heard)
     }
 
-    /// The offer to put into a request of ours.
+    /// The offer to put into a request of ours; none as long as our ports are not known.
     ///
     /// # Errors
     /// [`NotNow`] while something is outstanding.
     pub(super) fn offer(&mut self, slot: Slot) -> Result<Option<Bytes>, NotNow> {
-        let Some(local) = &self.local else { return Err(NotNow::NotOwed) };
         let wishes = self.wishes();
-        let body = self.side.offer(local, &wishes);
-        self.exchange.send_request(slot, Some(body.clone()))?;
-        Ok(Some(body))
+        let body = self.local.as_ref().map(|local| self.side.offer(local, &wishes));
+        self.exchange.send_request(slot, body.clone())?;
+        Ok(body)
+    }
+
+    /// A request of ours that offered was refused and goes out again as `now`.
+    pub(super) fn offer_again(&mut self, before: Slot, now: Slot, body: Option<Bytes>) {
+        let _ = self.exchange.on_response(before, Answering::Failure, None);
+        // Free again: it was ours that was open.
+        let _ = self.exchange.send_request(now, body);
+    }
+
+    /// Whether the peer's side of the talk is not known at all.
+    pub(super) const fn is_unsettled(&self) -> bool {
+        self.theirs.is_none()
+    }
+
+    /// Whether our ports are known, so that an offer can be answered.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// Whether their INVITE wants our offer.
+    pub(super) const fn owes_first(&self) -> bool {
+        matches!(self.exchange.owed(), Owed::OurFirst(_))
+    }
+
+    /// Whether a provisional answer of ours would carry a description.
+    pub(super) const fn owes(&self) -> bool {
+        matches!(self.exchange.owed(), Owed::OurFirst(_) | Owed::TheirOffer { .. }) && self.is_ready()
     }
 
     /// The body for a response of ours that may carry one: the answer owed, the first offer owed, or none.
@@ -118,7 +170,7 @@ impl Description {
                     Some(answer.bytes)
                 }
             }
-            Owed::OurFirst(wanted) if *wanted == slot && answering == Answering::Success => {
+            Owed::OurFirst(wanted) if *wanted == slot && answering != Answering::Provisional => {
                 let wishes = self.wishes();
                 Some(self.side.offer(&local, &wishes))
             }
@@ -145,7 +197,8 @@ impl Description {
         self.answer = None;
     }
 
-    /// Takes the body of a response of theirs. An offer in a 2xx comes back as the answer to put into the ACK.
+    /// Takes the body of a response of theirs. An offer in a 2xx comes back as the answer to put into the ACK, one in a
+    /// reliable 1xx as that for its PRACK.
     pub(super) fn on_response(
         &mut self,
         slot: Slot,
@@ -161,10 +214,18 @@ impl Description {
                 Ok(None)
             }
             Heard::Offer(body) => {
-                let Some(local) = self.local.clone() else { return Ok(None) };
+                let local = self.local.clone().ok_or(NoCommonCodec::NothingOffered)?;
                 let offer = parse(&body).map_err(|_| NoCommonCodec::NoAudio)?;
                 let answer = self.side.answer(&offer, &local, &self.wishes())?;
-                let _ = self.exchange.send_ack(slot.cseq, Some(answer.bytes.clone()));
+                // Owed by the very response that offered, so neither can be out of place.
+                let _ = match answering {
+                    Answering::ReliableProvisional => {
+                        self.exchange.send_request(Slot::prack(slot.cseq), Some(answer.bytes.clone()))
+                    }
+                    Answering::Provisional | Answering::Success | Answering::Failure => {
+                        self.exchange.send_ack(slot.cseq, Some(answer.bytes.clone()))
+                    }
+                };
                 self.tell(answer.remote, events);
                 Ok(Some(answer.bytes))
             }
@@ -190,6 +251,55 @@ impl Description {
         }
     }
 
+    /// Takes the body of their PRACK: the answer to our offer in the 1xx, or a new offer, whose answer comes back.
+    ///
+    /// # Errors
+    /// The status that refuses the PRACK.
+    pub(super) fn on_prack(
+        &mut self,
+        cseq: u32,
+        body: Option<Bytes>,
+        events: &mut Vec<LegEvent>,
+    ) -> Result<Option<Bytes>, u16> {
+        match self.on_request(Slot::prack(cseq), body).map_err(Refusal::status)? {
+            Heard::Answer(body) => self.accept(&body, events).map(|()| None).map_err(|_| 488),
+            Heard::Offer(_) => self.answer_at_once(Slot::prack(cseq), events),
+            Heard::Missing => Err(488),
+            Heard::Nothing | Heard::OfferWanted | Heard::Preview(_) | Heard::Kept => Ok(None),
+        }
+    }
+
+    /// Takes the body of their UPDATE; the answer to an offer in it comes back.
+    ///
+    /// # Errors
+    /// The status that refuses the UPDATE.
+    pub(super) fn on_update(
+        &mut self,
+        cseq: u32,
+        body: Option<Bytes>,
+        events: &mut Vec<LegEvent>,
+    ) -> Result<Option<Bytes>, u16> {
+        match self.on_request(Slot::update(cseq), body).map_err(Refusal::status)? {
+            Heard::Offer(_) => self.answer_at_once(Slot::update(cseq), events),
+            Heard::Nothing
+            | Heard::Answer(_)
+            | Heard::OfferWanted
+            | Heard::Preview(_)
+            | Heard::Kept
+            | Heard::Missing => Ok(None),
+        }
+    }
+
+    fn answer_at_once(&mut self, slot: Slot, events: &mut Vec<LegEvent>) -> Result<Option<Bytes>, u16> {
+        // Without ports there is no answer yet; asked again a little later there will be.
+        let answer = if self.is_ready() { self.body_for(slot, Answering::Success).map_err(|_| 488) } else { Err(500) };
+        match answer {
+            Ok(_) => self.tell_answered(events),
+            Err(_) => self.refuse(slot),
+        }
+        answer
+    }
+
     fn accept(&mut self, body: &[u8], events: &mut Vec<LegEvent>) -> Result<(), NoCommonCodec> {
         let answer = parse(body).map_err(|_| NoCommonCodec::NoAudio)?;
         let wishes = self.wishes();
@@ -199,6 +309,7 @@ impl Description {
     }
 
     fn tell(&mut self, remote: RemoteMedia, events: &mut Vec<LegEvent>) {
+        self.theirs = Some(remote.clone());
         let holds = matches!(remote.direction, Direction::RecvOnly | Direction::Inactive);
         if self.told.as_ref() != Some(&remote) {
             self.told = Some(remote.clone());
@@ -212,7 +323,7 @@ impl Description {
 
     fn wishes(&self) -> Wishes {
         Wishes {
-            preferred: self.prefer.or_else(|| self.told.as_ref().map(|remote| remote.codec)),
+            preferred: self.prefer.or_else(|| self.theirs.as_ref().map(|remote| remote.codec)),
             learn: self.learn,
             fallback: self.fallback,
             ..Wishes::default()

@@ -1,9 +1,11 @@
 //! An INVITE of theirs, from its first arrival to the ACK of our answer.
 //!
-//! RFC 3261 §13.3, §15.1.2, §9.2; RFC 6026. 180 and 200 carry the same To-tag, 183 and 200 the same description.
+//! RFC 3261 §13.3, §15.1.2, §9.2; RFC 6026; RFC 3262 §3. 180 and 200 carry the same To-tag, 183 and 200 the same
+//! description, unless a reliable 183 has settled it.
 //!
 //! | our answer | then |
 //! |---|---|
+//! | 1xx that must be reliable (`super::reliable`) | repeated until its PRACK; after 64·T1 the INVITE gets 504 |
 //! | 2xx | repeated T1…T2 until the ACK; after 64·T1 the leg is lost and gets a BYE |
 //! | 300–699 | repeated by the transaction until the ACK |
 
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::reliable::Reliably;
 use super::words::LegEvent;
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::flow::Flow;
@@ -34,13 +37,13 @@ pub(super) struct Incoming {
     tag: String,
     transaction: ServerInvite,
     accepted: Option<Accepted2xx>,
-    last_provisional: u16,
+    pub(super) provisional: Option<Box<Reliably>>,
 }
 
 impl Incoming {
     pub(super) fn new(request: Message, flow: Flow, tag: String, rules: &LegRules) -> Self {
         let transaction = ServerInvite::new(tag.clone().into_bytes(), &flow, &rules.timers);
-        Self { request, flow, tag, transaction, accepted: None, last_provisional: 0 }
+        Self { request, flow, tag, transaction, accepted: None, provisional: None }
     }
 
     pub(super) const fn request(&self) -> &Message {
@@ -52,10 +55,9 @@ impl Incoming {
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
-        [self.transaction.deadline(), self.accepted.as_ref().and_then(Accepted2xx::deadline)]
-            .into_iter()
-            .flatten()
-            .min()
+        let accepted = self.accepted.as_ref().and_then(Accepted2xx::deadline);
+        let provisional = self.provisional.as_ref().and_then(|provisional| provisional.deadline());
+        [self.transaction.deadline(), accepted, provisional].into_iter().flatten().min()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -66,11 +68,19 @@ impl Incoming {
         self.accepted.as_ref().is_some_and(|accepted| !accepted.is_over())
     }
 
-    /// Whether a request has this transaction's branch and sender (RFC 3261 §17.2.3; CANCEL and ACK count).
+    /// Whether a request has this transaction's branch and sender (RFC 3261 §17.2.3; CANCEL and ACK count), and speaks
+    /// of the same dialog: a branch alone is easily guessed.
     pub(super) fn matches(&self, request: &Message) -> bool {
         request.via().branch() == self.request.via().branch()
             && request.via().sent_by() == self.request.via().sent_by()
             && request.cseq().number == self.request.cseq().number
+            && self.is_same_dialog(request)
+    }
+
+    fn is_same_dialog(&self, request: &Message) -> bool {
+        request.call_id() == self.request.call_id()
+            && request.from_tag() == self.request.from_tag()
+            && request.to_tag().is_none_or(|tag| tag == self.tag.as_bytes())
     }
 
     /// A response of ours with everything the request decides.
@@ -85,6 +95,13 @@ impl Incoming {
         self.transaction.respond(now, response, effects);
     }
 
+    /// A final answer is on its way: no provisional is repeated any more.
+    fn finish_provisionals(&mut self) {
+        if let Some(provisional) = &mut self.provisional {
+            provisional.stop();
+        }
+    }
+
     pub(super) fn accept(&mut self, now: Now, rules: &LegRules, response: &Message, effects: &mut Vec<TxEffect>) {
         self.transaction.respond(now, response, effects);
         let cseq = self.request.cseq().number;
@@ -96,13 +113,15 @@ impl Incoming {
     }
 
     /// Takes an ACK; says whether it is the first for our 2xx.
-    pub(super) fn acked(&mut self, now: Now, ack: &Message, effects: &mut Vec<TxEffect>) -> bool {
+    fn acked(&mut self, now: Now, ack: &Message, effects: &mut Vec<TxEffect>) -> bool {
+        let (same_dialog, same_branch) = (self.is_same_dialog(ack), self.matches(ack));
         match &mut self.accepted {
-            Some(accepted) => accepted.on_ack(ack.cseq().number, &mut Vec::new()),
-            None => {
+            Some(accepted) if same_dialog => accepted.on_ack(ack.cseq().number, &mut Vec::new()),
+            None if same_branch => {
                 self.transaction.on_request(now, ack, effects);
                 false
             }
+            Some(_) | None => false,
         }
     }
 
@@ -127,6 +146,7 @@ impl Leg {
         let trying = Draft::response(&invite.message, 100, None).via_source(invite.flow.remote).finish();
         incoming.respond(now, &trying, &mut effects);
         self.flow = Some(invite.flow);
+        self.learn(&invite.message);
         self.dialog = Dialog::uas(&invite.message, tag.as_bytes(), invite.flow, stamp::contact(&invite.flow));
         self.description.came_from(invite.flow.remote.ip());
         // The first request of a dialog can meet neither glare nor an older offer.
@@ -143,34 +163,18 @@ impl Leg {
         self.incoming.as_ref().is_some_and(|incoming| incoming.awaits_ack())
     }
 
-    pub(super) fn answer_provisional(&mut self, now: Now, rules: &LegRules, status: u16, out: &mut Vec<LegOut>) {
-        if self.state != LegState::Waiting {
-            return;
-        }
-        let (Some(incoming), Some(flow)) = (&mut self.incoming, self.flow) else { return };
-        let mut draft = stamp::introduce(incoming.response(rules, status)).header(Name::Contact, stamp::contact(&flow));
-        if status == 183 {
-            match self.description.body_for(incoming.slot(), Answering::Provisional) {
-                Ok(Some(body)) => draft = draft.body("application/sdp", body),
-                Ok(None) => {}
-                Err(_) => return self.refuse_offer(now, rules, out),
-            }
-        }
-        incoming.last_provisional = status;
-        let mut effects = Vec::new();
-        incoming.respond(now, &draft.finish(), &mut effects);
-        self.transmit(effects, out);
-        self.tell_answered(out);
-    }
-
     pub(super) fn answer(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
         if self.state != LegState::Waiting {
             return;
         }
         let (Some(incoming), Some(flow)) = (&mut self.incoming, self.flow) else { return };
+        if incoming.provisional.as_mut().is_some_and(|provisional| provisional.holds_answer()) {
+            return;
+        }
         let Ok(body) = self.description.body_for(incoming.slot(), Answering::Success) else {
             return self.refuse_offer(now, rules, out);
         };
+        incoming.finish_provisionals();
         let mut draft = stamp::introduce(incoming.response(rules, 200)).header(Name::Contact, stamp::contact(&flow));
         let asked = AskedTimer::of(incoming.request());
         if let Ok(granted) = rules.session.grant(&asked) {
@@ -201,7 +205,7 @@ impl Leg {
         }
     }
 
-    fn refuse_offer(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
+    pub(super) fn refuse_offer(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
         out.push(LegOut::Event(LegEvent::Failed { status: 488, responded: true, contacts: Vec::new() }));
         self.reject(now, rules, 488, None, None, out);
     }
@@ -227,6 +231,7 @@ impl Leg {
             draft = draft.header(Name::RetryAfter, after.as_secs().max(1).to_string());
         }
         self.description.refuse(incoming.slot());
+        incoming.finish_provisionals();
         let mut effects = Vec::new();
         incoming.respond(now, &draft.finish(), &mut effects);
         self.leave();
@@ -266,7 +271,7 @@ impl Leg {
         out.push(LegOut::Event(LegEvent::Confirmed));
         if let Some(reason) = self.bye_after_ack.take() {
             self.send_bye(now, rules, reason, out);
-        } else if agreed.is_err() {
+        } else if agreed.is_err() && !self.kept {
             // Nobody would ever hear anything: better a call that ends than dead air.
             self.lose(now, rules, out);
         }
@@ -276,16 +281,21 @@ impl Leg {
         let Some(incoming) = &mut self.incoming else { return };
         let mut effects = Vec::new();
         let missing = incoming.on_deadline(now, &mut effects);
+        let unacknowledged = incoming.provisional.as_mut().is_some_and(|own| own.on_deadline(now, &mut effects));
         self.transmit(effects, out);
         if missing {
             match self.bye_after_ack.take() {
                 Some(reason) => self.send_bye(now, rules, reason, out),
+                None if self.kept => {}
                 None => self.lose(now, rules, out),
             }
         }
+        if unacknowledged {
+            self.provisional_lost(now, rules, out);
+        }
     }
 
-    fn tell_answered(&mut self, out: &mut Vec<LegOut>) {
+    pub(super) fn tell_answered(&mut self, out: &mut Vec<LegOut>) {
         let mut events = Vec::new();
         self.description.tell_answered(&mut events);
         out.extend(events.into_iter().map(LegOut::Event));

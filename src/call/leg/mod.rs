@@ -6,31 +6,40 @@
 //! | file | what |
 //! |---|---|
 //! | `incoming` | an INVITE of theirs until its ACK |
+//! | `reliable` | provisional answers of ours, PRACK |
 //! | `outgoing` | an INVITE of ours until its final answer |
-//! | `requests` | everything inside the dialog: BYE, re-INVITE, REFER, NOTIFY, INFO, OPTIONS |
+//! | `forks` | its early dialogs |
+//! | `proof` | challenges to requests of ours |
+//! | `requests` | everything inside the dialog: BYE, re-INVITE, UPDATE, REFER, NOTIFY, INFO, OPTIONS |
 //! | `description` | SDP and who owes it |
 //! | `asked` | what their REFER and INFO ask for |
 //! | `stamp` | the header fields every message of ours carries |
 //!
-//! Deliberately absent: PRACK (a request that requires 100rel is answered 420 before a leg exists), UPDATE (405),
-//! answering challenges; who is called and who hears whom. RFC 3261 §12–§15, RFC 3515, RFC 3891, RFC 4028.
+//! A request or response whose tags, Call-ID, CSeq or branch are not the leg's changes nothing: requests draw 481 or 500,
+//! the rest silence. On the trunk side so does what comes from an address that is neither the peer's nor of its trunk.
+//! Deliberately absent: who is called and who hears whom. RFC 3261 §8.1.3, §12–§15, §18.2; RFC 3262; RFC 3311; RFC 3515;
+//! RFC 3891; RFC 4028; RFC 5407.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use self::description::Description;
 use self::incoming::Incoming;
 use self::outgoing::Calling;
+use self::proof::Standing;
 use self::requests::refer::Subscription;
 use self::requests::{Asked, Served};
 use self::words::{LegAction, LegEvent};
-use crate::base::flow::{Flow, FlowId};
-use crate::base::id::{CallId, LegId};
+use crate::base::flow::{Flow, FlowId, Side};
+use crate::base::id::{CallId, LegId, TrunkName};
 use crate::base::now::{Mono, Now, earliest};
 use crate::call::words::Arrived;
 use crate::event::reason::EndReason;
+use crate::plan::trunk::{Reliable, TrunkCredential};
 use crate::rtp::command::Codec;
 use crate::sip::dialog::Dialog;
-use crate::sip::message::{Message, Method};
+use crate::sip::message::{Message, Method, Name};
 use crate::sip::offer_answer::Exchange;
 use crate::sip::session_timer::{SessionPolicy, SessionTimer, TimerReason};
 use crate::sip::token::{Minter, TokenKey};
@@ -38,8 +47,11 @@ use crate::sip::transaction::timers::SipTimers;
 
 mod asked;
 mod description;
+mod forks;
 mod incoming;
 mod outgoing;
+mod proof;
+mod reliable;
 mod requests;
 mod stamp;
 pub mod words;
@@ -53,8 +65,19 @@ pub struct LegNames {
     pub leg: LegId,
     /// Signs branches and tags, so that the switch finds the leg by them.
     pub key: TokenKey,
-    /// Any number; names the SDP session.
+    /// Any number; names the SDP session and supplies what must be random.
     pub seed: u64,
+    /// Whether provisional answers of ours on it are made reliable.
+    pub reliable: Reliable,
+}
+
+/// What is known of a message's sender beyond the message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sender<'a> {
+    /// Our account at the leg's trunk, for a challenge; never stored.
+    pub credential: Option<&'a TrunkCredential>,
+    /// Whether its address belongs to the leg's trunk.
+    pub known: bool,
 }
 
 /// What all legs follow.
@@ -122,8 +145,15 @@ pub enum LegOut {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Leg {
     minter: Minter,
+    /// Supplies what must be random; moved on by each draw.
+    seed: u64,
     state: LegState,
     flow: Option<Flow>,
+    /// The trunk it was called over.
+    trunk: Option<TrunkName>,
+    policy: Reliable,
+    /// Whether the peer allows UPDATE.
+    updates: bool,
     dialog: Option<Dialog>,
     description: Description,
     incoming: Option<Box<Incoming>>,
@@ -131,6 +161,9 @@ pub struct Leg {
     asked: Vec<Asked>,
     served: Vec<Served>,
     session: SessionTimer,
+    /// The largest Min-SE heard in a 422.
+    least: Option<Duration>,
+    standing: Option<Box<Standing>>,
     refer: Option<Subscription>,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15).
     bye_after_ack: Option<EndReason>,
@@ -143,8 +176,13 @@ impl Leg {
     fn bare(names: &LegNames, state: LegState, learn: bool) -> Self {
         Self {
             minter: Minter::new(names.key, names.call, names.leg),
+            // Legs of one call must not wait for the same time.
+            seed: names.seed.wrapping_add(u64::from(names.leg.0)),
             state,
             flow: None,
+            trunk: None,
+            policy: names.reliable,
+            updates: false,
             dialog: None,
             description: Description::new(names.seed, Exchange::new(), learn),
             incoming: None,
@@ -152,6 +190,8 @@ impl Leg {
             asked: Vec::new(),
             served: Vec::new(),
             session: SessionTimer::off(),
+            least: None,
+            standing: None,
             refer: None,
             bye_after_ack: None,
             kept: false,
@@ -178,6 +218,7 @@ impl Leg {
             LegAction::Local(local) => {
                 self.description.set_local(*local);
                 self.check_offer(now, rules, out);
+                self.provisional_due(now, rules, out);
             }
             LegAction::Prefer(codec) => self.description.prefer(codec),
             LegAction::Invite(wanted) => self.call_out(now, rules, *wanted, out),
@@ -196,22 +237,34 @@ impl Leg {
     }
 
     /// Takes a message the switch matched to this leg. Inside a dialog both tags, ours with its check value, and the
-    /// Call-ID are the proof; the source address is none, because phones behind NAT and carriers' clusters change it.
-    pub fn on_sip(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
-        // A leg lives on one side of us: what carriers send never reaches an agent's leg, whatever it names.
-        if self.flow.is_some_and(|own| own.side != arrived.flow.side) {
+    /// Call-ID are the proof; a phone's address is none, because phones behind NAT change it, and a carrier's may be
+    /// any of its trunk.
+    pub fn on_sip(&mut self, now: Now, rules: &LegRules, sender: Sender<'_>, arrived: &Arrived, out: &mut Vec<LegOut>) {
+        let message = &arrived.message;
+        if !self.may_come_from(&arrived.flow, sender) {
+            let silent = message.method().is_none_or(|method| *method == Method::Ack);
+            if !silent {
+                Self::refuse(rules, arrived, 481, out);
+            }
             return;
         }
-        let message = &arrived.message;
         match message.method() {
-            None => self.on_response(now, rules, message, out),
+            None => self.on_response(now, rules, sender.credential, message, out),
             Some(_) if self.is_repeated(message) => self.on_repeated(now, arrived, out),
             Some(Method::Cancel) if self.is_of_incoming(message) => self.on_incoming(now, rules, message, out),
             Some(Method::Ack) => self.on_ack(now, rules, message, out),
-            Some(Method::Cancel) => {}
+            Some(Method::Cancel) => Self::refuse(rules, arrived, 481, out),
             Some(_) => self.on_dialog_request(now, rules, arrived, out),
         }
         self.settle(out);
+    }
+
+    /// A leg lives on one side of us: what carriers send never reaches an agent's leg, whatever it names.
+    fn may_come_from(&self, flow: &Flow, sender: Sender<'_>) -> bool {
+        self.flow.is_none_or(|own| {
+            let same_host = own.remote.ip().to_canonical() == flow.remote.ip().to_canonical();
+            own.side == flow.side && (own.side == Side::Agent || same_host || sender.known)
+        })
     }
 
     /// A connection is gone: transactions over it fail, the dialog stays.
@@ -286,6 +339,12 @@ impl Leg {
         self.flow
     }
 
+    /// The trunk it was called over; none for agents' legs and those that called us.
+    #[must_use]
+    pub const fn trunk(&self) -> Option<&TrunkName> {
+        self.trunk.as_ref()
+    }
+
     /// The codec agreed with the peer, or the one that its offer would give.
     #[must_use]
     pub fn codec(&self) -> Option<Codec> {
@@ -296,6 +355,22 @@ impl Leg {
     #[must_use]
     pub fn invite(&self) -> Option<&Message> {
         self.incoming.as_ref().map(|incoming| incoming.request())
+    }
+
+    /// Notes what a message of the peer says it can do.
+    fn learn(&mut self, message: &Message) {
+        if message.header(Name::Allow).is_some() {
+            self.updates = message.has_token(Name::Allow, "UPDATE");
+        }
+    }
+
+    /// The next random number (SplitMix64): it needs to differ, not to be secret.
+    const fn draw(&mut self) -> u64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
     /// Ends the talk: from here on only repetitions are served.

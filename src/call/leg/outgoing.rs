@@ -1,44 +1,59 @@
 //! An INVITE of ours, until its final answer has been acknowledged.
 //!
-//! RFC 3261 §13.2, §9.1, §15; late and forked 2xx are acknowledged and hung up (RFC 3261 §13.2.2.4).
+//! RFC 3261 §13.2, §9.1, §15, §18.1.1 (size), §22.2 (challenges); RFC 3262 §4; early dialogs are `forks`.
 //!
 //! | it goes on until | then the call hears |
 //! |---|---|
 //! | a 2xx | `Answered`; a later 2xx of another fork is acknowledged and gets BYE |
+//! | 401 or 407 our account can answer | nothing: it is tried again, at most twice |
 //! | 422 with a Min-SE | nothing: it is tried once more with that interval (RFC 4028 §7.3) |
+//! | the stream it went over for its size fails unanswered | nothing: it is tried once more as a datagram |
 //! | any other refusal | `Failed` with its status, and the Contacts of a 3xx |
+//! | an offer or answer in a reliable 1xx that cannot be spoken | `Failed` 488, cancelled |
 //! | nothing responds for `dead_after` | `Failed` 408, not responded; a late 2xx is acknowledged and gets BYE |
 //! | it rings longer than `ring` | `Failed` 408; cancelled, likewise |
 //!
-//! Deliberately absent: the next target (the call has the list), challenges, following a redirection.
+//! Without ports it carries no offer; the callee's is then answered in ACK or PRACK, if the ports are known by then.
+//! Deliberately absent: the next target (the call has the list), following a redirection.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::forks::Forks;
 use super::incoming::sdp_of;
-use super::requests::Asked;
+use super::requests::{ASKED_MOST, Asked};
 use super::words::{CONTACTS_MOST, LegEvent, Outgoing};
 use super::{Leg, LegOut, LegRules, LegState, stamp};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::call::carried::CarriedPart;
 use crate::event::reason::EndReason;
-use crate::sip::dialog::{Dialog, Opening, try_again};
+use crate::plan::trunk::Reliable;
+use crate::sip::dialog::{Opening, try_again};
 use crate::sip::header::address::{Contacts, NameAddr};
+use crate::sip::header::reliable::RAck;
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::multipart;
 use crate::sip::offer_answer::{Answering, Slot};
+use crate::sip::prack::Provisional;
 use crate::sip::print::Draft;
 use crate::sip::session_timer::{Asked as AskedTimer, agreed_in};
 use crate::sip::transaction::client_invite::ClientInvite;
 use crate::sip::transaction::{TuEvent, TxEffect};
 
+/// Larger requests do not go as a datagram where there is a stream (RFC 3261 §18.1.1), octets.
+const DATAGRAM_MOST: usize = 1300;
+
 /// The INVITE and its transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Calling {
-    request: Message,
-    transaction: ClientInvite,
+    pub(super) request: Message,
+    pub(super) transaction: ClientInvite,
+    pub(super) forks: Forks,
+    /// Where it goes when the stream it was too large not to use cannot be opened.
+    fallback: Option<Flow>,
     dead_at: Option<Mono>,
     dead_after: Duration,
     ring_until: Mono,
@@ -46,8 +61,6 @@ pub(super) struct Calling {
     tried_again: bool,
     /// Whether the call was told how it ended.
     told: bool,
-    /// What goes beside our description each time it is sent.
-    parts: Vec<CarriedPart>,
 }
 
 impl Calling {
@@ -67,12 +80,21 @@ impl Calling {
         self.transaction.is_over()
     }
 
+    /// Whether a response is to this INVITE or its CANCEL: the branch alone is what a stranger may have overheard.
     pub(super) fn is_ours(&self, response: &Message) -> bool {
         response.via().branch() == self.request.via().branch()
+            && response.cseq().number == self.request.cseq().number
+            && response.call_id() == self.request.call_id()
+            && response.from_tag() == self.request.from_tag()
     }
 
-    const fn slot(&self) -> Slot {
+    pub(super) const fn slot(&self) -> Slot {
         Slot::invite(self.request.cseq().number)
+    }
+
+    /// Whether its final answer still counts.
+    pub(super) const fn is_wanted(&self) -> bool {
+        !self.told
     }
 }
 
@@ -81,70 +103,65 @@ impl Leg {
         if self.state != LegState::Calling || self.outgoing.is_some() {
             return;
         }
-        let flow = wanted.target.flow;
-        self.flow = Some(flow);
+        self.trunk.clone_from(&wanted.target.trunk);
+        let mut flow = wanted.target.flow;
         self.description.came_from(flow.remote.ip());
         let body = self.description.offer(Slot::invite(1)).ok().flatten();
-        let request = self.write_invite(rules, &wanted, &flow, body);
+        let names = [self.minter.branch(), self.minter.tag(), self.minter.sip_call_id()];
+        let mut request = write_invite(rules, &wanted, &flow, &names, body.clone());
+        let mut fallback = None;
+        if let Some(stream) = wanted.target.stream
+            && !flow.transport.is_reliable()
+            && request.bytes().len() > DATAGRAM_MOST
+        {
+            fallback = Some(flow);
+            flow = stream;
+            request = write_invite(rules, &wanted, &flow, &names, body);
+        }
+        self.flow = Some(flow);
         let mut effects = Vec::new();
         let reliable = flow.transport.is_reliable();
         let transaction = ClientInvite::start(now, request.clone(), reliable, &rules.timers, &mut effects);
         self.outgoing = Some(Box::new(Calling {
             request,
             transaction,
+            forks: Forks::default(),
+            fallback,
             dead_at: Some(now.mono + wanted.dead_after),
             dead_after: wanted.dead_after,
             tried_again: false,
             ring_until: now.mono + wanted.ring,
             told: false,
-            parts: wanted.parts,
         }));
         self.transmit(effects, out);
     }
 
-    fn write_invite(
+    /// Sends the INVITE once more over `flow`, changed by `change`; the transaction before it goes on acknowledging
+    /// repetitions of its refusal.
+    pub(super) fn call_again(
         &mut self,
+        now: Now,
         rules: &LegRules,
-        wanted: &Outgoing,
-        flow: &Flow,
-        body: Option<bytes::Bytes>,
-    ) -> Message {
-        let branch = self.minter.branch();
-        let tag = self.minter.tag();
-        let call_id = self.minter.sip_call_id();
-        let display = (!wanted.display.is_empty()).then_some(wanted.display.as_ref());
-        let from = NameAddr::compose(display, wanted.from.as_bytes(), &[("tag", Some(tag.as_bytes()))]);
-        let to = NameAddr::compose(None, wanted.target.to.as_bytes(), &[]);
-        let routes: Vec<_> =
-            wanted.target.route.iter().map(|route| bytes::Bytes::copy_from_slice(route.as_bytes())).collect();
-        let (expires, min_se) = rules.session.ask(None);
-        let contact = stamp::contact(flow);
-        let opening = Opening {
-            target: wanted.target.uri.as_bytes(),
-            from: &from,
-            to: &to,
-            call_id: &call_id,
-            cseq: 1,
-            contact: contact.as_bytes(),
-            routes: &routes,
-            flow,
-        };
-        let mut draft = stamp::introduce(opening.request(&Method::Invite, &branch))
-            .replace(Name::MaxForwards, wanted.max_forwards.to_string())
-            .header(Name::UserAgent, rules.product.as_bytes())
-            .header(Name::SessionExpires, expires.to_string())
-            .header(Name::MinSe, min_se.as_secs().to_string());
-        for (name, value) in &wanted.headers {
-            draft = draft.header_raw(name.as_bytes(), value);
-        }
-        describe(draft, body, &wanted.parts).finish()
-    }
-
-    pub(super) fn on_invite_response(&mut self, now: Now, rules: &LegRules, response: &Message, out: &mut Vec<LegOut>) {
+        flow: Flow,
+        change: impl FnOnce(Draft) -> Draft,
+        out: &mut Vec<LegOut>,
+    ) {
         let Some(calling) = &mut self.outgoing else { return };
+        let request = change(try_again(&calling.request, &flow, &self.minter.branch())).finish();
         let mut effects = Vec::new();
-        calling.transaction.on_response(now, response, &mut effects);
-        self.take_calling(now, rules, effects, out);
+        let reliable = flow.transport.is_reliable();
+        let transaction = ClientInvite::start(now, request.clone(), reliable, &rules.timers, &mut effects);
+        let before = std::mem::replace(&mut calling.transaction, transaction);
+        if !before.is_over() {
+            self.asked.push(Asked::refused(&calling.request, before));
+        }
+        calling.request = request;
+        calling.forks = Forks::default();
+        calling.dead_at = Some(now.mono + calling.dead_after);
+        self.dialog = None;
+        self.flow = Some(flow);
+        self.description = self.description.restarted(calling.slot(), sdp_of(&calling.request));
+        self.transmit(effects, out);
     }
 
     pub(super) fn outgoing_deadline(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
@@ -177,13 +194,7 @@ impl Leg {
         self.take_calling(now, rules, effects, out);
     }
 
-    pub(super) fn fail_calling(
-        &mut self,
-        status: u16,
-        responded: bool,
-        contacts: Vec<Box<str>>,
-        out: &mut Vec<LegOut>,
-    ) {
+    fn fail_calling(&mut self, status: u16, responded: bool, contacts: Vec<Box<str>>, out: &mut Vec<LegOut>) {
         let Some(calling) = &mut self.outgoing else { return };
         calling.dead_at = None;
         if !calling.told {
@@ -193,7 +204,7 @@ impl Leg {
         self.leave();
     }
 
-    fn take_calling(&mut self, now: Now, rules: &LegRules, effects: Vec<TxEffect>, out: &mut Vec<LegOut>) {
+    pub(super) fn take_calling(&mut self, now: Now, rules: &LegRules, effects: Vec<TxEffect>, out: &mut Vec<LegOut>) {
         let mut told = Vec::new();
         let mut sent = Vec::new();
         for effect in effects {
@@ -207,7 +218,7 @@ impl Leg {
         for event in told {
             match event {
                 TuEvent::Response(response) => self.on_invite_told(now, rules, &response, out),
-                TuEvent::Crossed(response) => self.say_goodbye_to(now, rules, &response, out),
+                TuEvent::Crossed(response) => self.dismiss(now, rules, &response, out),
                 TuEvent::NoAnswer => self.fail_calling(408, false, Vec::new(), out),
                 TuEvent::Unreachable => self.fail_calling(503, false, Vec::new(), out),
                 TuEvent::Cancelled | TuEvent::Acked(_) | TuEvent::AckMissing | TuEvent::NeverAnswered => {}
@@ -221,26 +232,69 @@ impl Leg {
         let slot = calling.slot();
         match response.status().unwrap_or(500) {
             100 => {}
-            101..200 => {
-                if self.state == LegState::Calling {
-                    self.state = LegState::Ringing;
-                    out.push(LegOut::Event(LegEvent::Ringing));
-                }
-                if self.state == LegState::Ringing {
-                    let mut events = Vec::new();
-                    let _ = self.description.on_response(slot, Answering::Provisional, sdp_of(response), &mut events);
-                    out.extend(events.into_iter().map(LegOut::Event));
-                }
-            }
+            199 if self.state < LegState::Talking => self.end_fork(response),
+            101..200 => self.on_progress(now, rules, response, slot, out),
             200..300 => self.on_success(now, rules, response, slot, out),
             status => {
-                let mut events = Vec::new();
-                let _ = self.description.on_response(slot, Answering::Failure, None, &mut events);
+                let _ = self.description.on_response(slot, Answering::Failure, None, &mut Vec::new());
                 if status != 422 || !self.call_longer(now, rules, response, out) {
+                    calling_over(&mut self.outgoing);
+                    self.dialog = None;
                     self.fail_calling(status, true, moved_to(response), out);
                 }
             }
         }
+    }
+
+    fn on_progress(&mut self, now: Now, rules: &LegRules, response: &Message, slot: Slot, out: &mut Vec<LegOut>) {
+        if self.state >= LegState::Talking || !self.turn_to(response) {
+            return;
+        }
+        let (Some(calling), full) = (&mut self.outgoing, self.asked.len() >= ASKED_MOST) else { return };
+        let wanted = match &self.dialog {
+            // Over the bound it counts as not come: the callee repeats it.
+            Some(_) if full && response.header(Name::RSeq).is_some() => return,
+            Some(_) => calling.forks.acknowledging.on_provisional(response),
+            None => Provisional::Plain,
+        };
+        let answering = match wanted {
+            Provisional::Ignore => return,
+            Provisional::Plain => Answering::Provisional,
+            Provisional::Acknowledge(_) => Answering::ReliableProvisional,
+        };
+        self.learn(response);
+        if let Some(dialog) = &mut self.dialog {
+            dialog.on_response(response);
+        }
+        if self.state == LegState::Calling && matches!(response.status(), Some(180 | 183)) {
+            self.state = LegState::Ringing;
+            out.push(LegOut::Event(LegEvent::Ringing));
+        }
+        let mut events = Vec::new();
+        let answer = self.description.on_response(slot, answering, sdp_of(response), &mut events);
+        out.extend(events.into_iter().map(LegOut::Event));
+        if let Provisional::Acknowledge(rack) = wanted {
+            let unspeakable = answer.is_err();
+            self.send_prack(now, rules, &rack, answer.ok().flatten(), out);
+            if unspeakable {
+                self.fail_calling(488, true, Vec::new(), out);
+                self.cancel(now, rules, out);
+            }
+        }
+    }
+
+    fn send_prack(&mut self, now: Now, rules: &LegRules, rack: &RAck, body: Option<Bytes>, out: &mut Vec<LegOut>) {
+        let branch = self.minter.branch();
+        let Some(dialog) = &mut self.dialog else { return };
+        let draft = dialog
+            .request(&Method::Prack, &branch)
+            .header(Name::RAck, rack.to_string())
+            .header(Name::UserAgent, rules.product.as_bytes());
+        let draft = match body {
+            Some(body) => draft.body("application/sdp", body),
+            None => draft,
+        };
+        self.ask(now, rules, draft.finish(), out);
     }
 
     /// Tries once more with the session interval a 422 asks for; whether it did.
@@ -252,44 +306,34 @@ impl Leg {
         if longer.is_none() || calling.tried_again || calling.told || self.state >= LegState::Talking {
             return false;
         }
-        let (expires, min_se) = rules.session.ask(longer);
-        let mut draft = try_again(&calling.request, &flow, &self.minter.branch())
-            .replace(Name::SessionExpires, expires.to_string())
-            .replace(Name::MinSe, min_se.as_secs().to_string());
-        let slot = Slot::invite(calling.request.cseq().number.saturating_add(1));
-        if let Some(body) = self.description.offer(slot).ok().flatten() {
-            draft = describe(draft, Some(body), &calling.parts);
-        }
-        let request = draft.finish();
-        let mut effects = Vec::new();
-        let reliable = flow.transport.is_reliable();
-        let transaction = ClientInvite::start(now, request.clone(), reliable, &rules.timers, &mut effects);
-        let before = std::mem::replace(&mut calling.transaction, transaction);
-        self.asked.push(Asked::refused(&calling.request, before));
-        calling.request = request;
-        calling.dead_at = Some(now.mono + calling.dead_after);
         calling.tried_again = true;
-        self.transmit(effects, out);
+        self.least = longer;
+        let (expires, min_se) = rules.session.ask(longer);
+        let change = |draft: Draft| {
+            draft.replace(Name::SessionExpires, expires.to_string()).replace(Name::MinSe, min_se.as_secs().to_string())
+        };
+        self.call_again(now, rules, flow, change, out);
         true
     }
 
     fn on_success(&mut self, now: Now, rules: &LegRules, response: &Message, slot: Slot, out: &mut Vec<LegOut>) {
-        let known = self.dialog.as_ref().map(|dialog| response.to_tag() == Some(&dialog.id().remote_tag[..]));
-        match known {
-            Some(true) => return self.repeat_ack(slot.cseq, out),
-            Some(false) => return self.say_goodbye_to(now, rules, response, out),
-            None if self.state >= LegState::Talking => return self.say_goodbye_to(now, rules, response, out),
-            None => {}
+        if self.state >= LegState::Talking {
+            let again = self.dialog.as_ref().filter(|dialog| response.to_tag() == Some(&dialog.id().remote_tag[..]));
+            match again.and_then(|dialog| dialog.ack_again(slot.cseq)) {
+                Some(wire) => out.extend(self.flow.map(|flow| LegOut::Transmit(flow, wire.into_bytes()))),
+                None => self.dismiss(now, rules, response, out),
+            }
+            return;
         }
-        let Some(flow) = self.flow else { return };
-        let Some(calling) = &self.outgoing else { return };
-        let Some(dialog) = Dialog::uac(&calling.request, response, flow, stamp::contact(&flow)) else {
-            return self.fail_calling(500, true, Vec::new(), out);
-        };
-        self.dialog = Some(dialog);
+        self.turn_to(response);
+        let Some(dialog) = &mut self.dialog else { return self.fail_calling(500, true, Vec::new(), out) };
+        dialog.on_response(response);
+        self.learn(response);
         let mut events = Vec::new();
         let agreed = self.description.on_response(slot, Answering::Success, sdp_of(response), &mut events);
+        self.description.confirm(&mut events);
         self.send_ack(slot.cseq, agreed.as_ref().ok().cloned().flatten(), out);
+        calling_over(&mut self.outgoing);
         if agreed.is_err() {
             // An answer we cannot speak: the dialog stands, so it is ended with BYE (RFC 3261 §13.2.2.4).
             self.fail_calling(488, true, Vec::new(), out);
@@ -304,37 +348,77 @@ impl Leg {
         out.push(LegOut::Event(LegEvent::Answered));
     }
 
-    pub(super) fn send_ack(&mut self, cseq: u32, body: Option<bytes::Bytes>, out: &mut Vec<LegOut>) {
+    /// The ACK of a 2xx, with the credentials its INVITE carried (RFC 3261 §22.1).
+    pub(super) fn send_ack(&mut self, cseq: u32, body: Option<Bytes>, out: &mut Vec<LegOut>) {
         let (Some(flow), Some(dialog)) = (self.flow, &mut self.dialog) else { return };
         let branch = self.minter.branch();
-        let wire = dialog.ack(cseq, &branch, &[], body.map(|body| ("application/sdp", body)));
+        let request = self.outgoing.as_ref().map(|calling| &calling.request).filter(|own| own.cseq().number == cseq);
+        let names = [Name::Authorization, Name::ProxyAuthorization];
+        let proofs: Vec<_> = names.into_iter().filter_map(|name| Some((name, request?.header(name)?))).collect();
+        let wire = dialog.ack(cseq, &branch, &proofs, body.map(|body| ("application/sdp", body)));
         out.push(LegOut::Transmit(flow, wire.into_bytes()));
-    }
-
-    fn repeat_ack(&self, cseq: u32, out: &mut Vec<LegOut>) {
-        let again = self.dialog.as_ref().and_then(|dialog| dialog.ack_again(cseq));
-        if let (Some(flow), Some(wire)) = (self.flow, again) {
-            out.push(LegOut::Transmit(flow, wire.into_bytes()));
-        }
-    }
-
-    /// A 2xx nobody wants any more: acknowledged, then hung up. A repetition of it is acknowledged by a new BYE's
-    /// failure at the latest; the peer's own 64·T1 bounds it.
-    fn say_goodbye_to(&mut self, now: Now, rules: &LegRules, response: &Message, out: &mut Vec<LegOut>) {
-        let (Some(flow), Some(calling)) = (self.flow, &self.outgoing) else { return };
-        let Some(mut dialog) = Dialog::uac(&calling.request, response, flow, stamp::contact(&flow)) else { return };
-        let (ack, bye) = dialog.dismiss(&self.minter.branch(), &self.minter.branch());
-        out.push(LegOut::Transmit(flow, ack.into_bytes()));
-        self.ask(now, rules, bye, out);
     }
 
     /// The connection the INVITE went over is gone before its answer.
     pub(super) fn calling_unreachable(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
         let Some(calling) = &mut self.outgoing else { return };
+        // Whoever has responded has the INVITE; one that nobody has seen may go as a datagram after all.
+        let unseen = calling.dead_at.is_some() && calling.transaction.is_open();
+        if let Some(datagram) = calling.fallback.take().filter(|_| unseen && !calling.told) {
+            calling.transaction.on_transport_error(&mut Vec::new());
+            let contact = stamp::contact(&datagram);
+            return self.call_again(now, rules, datagram, |draft| draft.replace(Name::Contact, contact), out);
+        }
         let mut effects = Vec::new();
         calling.transaction.on_transport_error(&mut effects);
         self.take_calling(now, rules, effects, out);
     }
+}
+
+fn calling_over(calling: &mut Option<Box<Calling>>) {
+    if let Some(calling) = calling {
+        calling.forks.drop_parked();
+    }
+}
+
+/// Writes the INVITE to go over a flow. `names` are branch, tag and Call-ID.
+fn write_invite(
+    rules: &LegRules,
+    wanted: &Outgoing,
+    flow: &Flow,
+    [branch, tag, call_id]: &[String; 3],
+    body: Option<Bytes>,
+) -> Message {
+    let display = (!wanted.display.is_empty()).then_some(wanted.display.as_ref());
+    let from = NameAddr::compose(display, wanted.from.as_bytes(), &[("tag", Some(tag.as_bytes()))]);
+    let to = NameAddr::compose(None, wanted.target.to.as_bytes(), &[]);
+    let routes: Vec<_> = wanted.target.route.iter().map(|route| Bytes::copy_from_slice(route.as_bytes())).collect();
+    let (expires, min_se) = rules.session.ask(None);
+    let contact = stamp::contact(flow);
+    let opening = Opening {
+        target: wanted.target.uri.as_bytes(),
+        from: &from,
+        to: &to,
+        call_id,
+        cseq: 1,
+        contact: contact.as_bytes(),
+        routes: &routes,
+        flow,
+    };
+    let draft = opening.request(&Method::Invite, branch).header(Name::Allow, stamp::ALLOW);
+    let mut draft = match wanted.target.reliable {
+        Reliable::Off => draft.header(Name::Supported, stamp::SUPPORTED_PLAIN),
+        Reliable::Offered => draft.header(Name::Supported, stamp::SUPPORTED),
+        Reliable::Required => draft.header(Name::Supported, stamp::SUPPORTED).header(Name::Require, "100rel"),
+    }
+    .replace(Name::MaxForwards, wanted.max_forwards.to_string())
+    .header(Name::UserAgent, rules.product.as_bytes())
+    .header(Name::SessionExpires, expires.to_string())
+    .header(Name::MinSe, min_se.as_secs().to_string());
+    for (name, value) in &wanted.headers {
+        draft = draft.header_raw(name.as_bytes(), value);
+    }
+    describe(draft, body, &wanted.parts).finish()
 }
 
 /// Where a 3xx says the callee may be instead, the most wished first (RFC 3261 §8.1.3.4).
@@ -349,7 +433,7 @@ fn moved_to(response: &Message) -> Vec<Box<str>> {
 }
 
 /// Puts our description into a request, and the caller's parts beside it (RFC 5621 §3.2).
-fn describe(draft: Draft, sdp: Option<bytes::Bytes>, parts: &[CarriedPart]) -> Draft {
+fn describe(draft: Draft, sdp: Option<Bytes>, parts: &[CarriedPart]) -> Draft {
     if parts.is_empty() {
         return match sdp {
             Some(sdp) => draft.body("application/sdp", sdp),

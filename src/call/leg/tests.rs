@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::words::{LegAction, LegEvent, Outgoing};
-use super::{Leg, LegNames, LegOut, LegRules, LegState};
+use super::{Leg, LegNames, LegOut, LegRules, LegState, Sender};
 use crate::base::flow::{Flow, FlowId, Side, Transport};
 use crate::base::id::{CallId, LegId, TenantName, Ulid};
 use crate::base::now::{Mono, Now};
@@ -33,7 +33,13 @@ fn rules() -> LegRules {
 
 fn names(nth: u16) -> LegNames {
     let call = CallId(Ulid::compose(Timestamp::UNIX_EPOCH, 1, &TenantName::new("p"), u64::from(nth)));
-    LegNames { call, leg: LegId(nth), key: TokenKey::new([7; 16]), seed: u64::from(nth) + 1 }
+    LegNames {
+        call,
+        leg: LegId(nth),
+        key: TokenKey::new([7; 16]),
+        seed: u64::from(nth) + 1,
+        reliable: Reliable::Offered,
+    }
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -82,6 +88,8 @@ struct Pair {
     sent: usize,
     /// Which sends are lost, counted over both directions.
     lost: Vec<usize>,
+    /// Whether the callee's provisional answers are reliable.
+    policy: Reliable,
 }
 
 impl Pair {
@@ -94,6 +102,7 @@ impl Pair {
             heard: Vec::new(),
             sent: 0,
             lost: lost.to_vec(),
+            policy: Reliable::Offered,
         }
     }
 
@@ -146,9 +155,12 @@ impl Pair {
         let mut out = Vec::new();
         let now = self.now;
         match (&mut self.callee, from_caller) {
-            (None, true) => self.callee = Some(Leg::incoming(now, &names(2), &rules(), &arrived, &mut out)),
-            (Some(callee), true) => callee.on_sip(now, &rules(), &arrived, &mut out),
-            (_, false) => self.caller.on_sip(now, &rules(), &arrived, &mut out),
+            (None, true) => {
+                let names = LegNames { reliable: self.policy, ..names(2) };
+                self.callee = Some(Leg::incoming(now, &names, &rules(), &arrived, &mut out));
+            }
+            (Some(callee), true) => callee.on_sip(now, &rules(), Sender::default(), &arrived, &mut out),
+            (_, false) => self.caller.on_sip(now, &rules(), Sender::default(), &arrived, &mut out),
         }
         self.take(!from_caller, out);
     }
@@ -470,9 +482,10 @@ fn a_bye_is_taken_however_many_transactions_are_open() {
     assert!(pair.caller.has_ended());
 }
 
-/// Takes our re-INVITEs off the wire and refuses them with this status; how many there were.
+/// Takes our refreshes off the wire and refuses them with this status; how many there were.
 fn refuse_refreshes(pair: &mut Pair, status: u16) -> usize {
-    let is_refresh = |one: &(Mono, bool, Bytes)| one.1 && one.2.starts_with(b"INVITE");
+    let is_refresh =
+        |one: &(Mono, bool, Bytes)| one.1 && (one.2.starts_with(b"INVITE") || one.2.starts_with(b"UPDATE"));
     let (refreshes, rest): (Vec<_>, Vec<_>) = pair.wire.drain(..).partition(is_refresh);
     pair.wire = rest.into();
     for (_, _, bytes) in &refreshes {
@@ -555,40 +568,8 @@ fn what_makes_a_dialog_says_supported_replaces() {
     assert!(!answers.is_empty() && answers.iter().all(|answer| answer.has_token(Name::Supported, "replaces")));
 }
 
-#[test]
-fn a_session_refresh_has_its_own_dialogs_headers_and_description() {
-    let mut pair = Pair::talking(&[]);
-    pair.until(|pair| pair.wire.iter().any(|(_, caller, bytes)| *caller && bytes.starts_with(b"INVITE")));
-    let refresh = sent_by_caller(&pair, b"INVITE");
-    let names = pair.caller.dialog_names().expect("a dialog");
-    assert_eq!(refresh.call_id(), &names.call_id[..]);
-    assert_eq!(refresh.from_tag(), Some(&names.local_tag[..]));
-    assert_eq!(refresh.to_tag(), Some(&names.remote_tag[..]));
-    assert_eq!(refresh.header_named(b"X-Hotline"), None, "what introduced the call is not said again");
-    assert!(String::from_utf8_lossy(refresh.body()).contains("m=audio 20000 "), "our own port");
-}
-
-#[test]
-fn the_ack_goes_to_the_contact_over_the_flow_of_the_invite() {
-    let mut pair = Pair::calling(&[]);
-    pair.until(|pair| pair.callee.is_some());
-    pair.act(false, local_media(30_000));
-    pair.act(false, LegAction::Answer);
-    let text =
-        pair.wire.iter().find(|(_, _, bytes)| bytes.starts_with(b"SIP/2.0 200")).map(|(_, _, bytes)| bytes.clone());
-    let text = String::from_utf8(text.expect("an answer").to_vec()).expect("ASCII");
-    let contact = text.lines().find(|line| line.starts_with("Contact")).expect("a contact").to_owned();
-    let moved = text.replace(&contact, "Contact: <sip:line2@127.0.0.1:6001>");
-    let message = Message::datagram(moved.into()).expect("valid");
-    let (now, mut out) = (pair.now, Vec::new());
-    pair.caller.on_sip(now, &rules(), &Arrived { message, flow: flow(5062, 6000) }, &mut out);
-    let ack = out.iter().find_map(|one| match one {
-        LegOut::Transmit(over, bytes) if bytes.starts_with(b"ACK") => Some((*over, bytes.clone())),
-        LegOut::Transmit(..) | LegOut::Event(_) => None,
-    });
-    let (over, bytes) = ack.expect("an ACK");
-    assert!(bytes.starts_with(b"ACK sip:line2@127.0.0.1:6001 "), "{bytes:?}");
-    assert_eq!(over, flow(5062, 6000));
-}
-
 mod answers;
+mod forks;
+mod proof;
+mod reliable;
+mod script;

@@ -188,7 +188,7 @@ fn rfc3261_s9_1_a_2xx_that_crosses_the_cancel_is_told_and_can_be_dismissed() {
     // The 100 arrives; 180 and 200 are lost, and so is the CANCEL sent meanwhile; the repeated 200 crosses it.
     let (mut caller, callee) = call(vec![false, false, true, true, true], Some(100));
     assert!(caller.crossed && callee.acked == 1);
-    let (_, bye) = caller.dialog.as_mut().unwrap().dismiss("z9hG4bKa", "z9hG4bKb");
+    let (_, bye) = caller.dialog.as_mut().unwrap().dismiss(1, "z9hG4bKa", "z9hG4bKb");
     assert!(callee.dialog.unwrap().on_request(&bye).is_ok());
 }
 

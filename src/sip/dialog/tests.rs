@@ -204,7 +204,7 @@ fn rfc3261_s13_2_2_4_a_late_fork_gets_ack_and_bye() {
     let late = answer(&invite, 200, "fork2", &[(Name::Contact, "<sip:1001@10.0.0.2>")]);
     let mut fork = Dialog::uac(&invite, &late, flow(), CONTACT).unwrap();
     assert_ne!(*fork.id(), *uac(180, &[CONTACT_1]).id());
-    let (ack, bye) = fork.dismiss("z9hG4bKa", "z9hG4bKb");
+    let (ack, bye) = fork.dismiss(fork.local_cseq(), "z9hG4bKa", "z9hG4bKb");
     let ack = Message::datagram(ack.into_bytes()).unwrap();
     assert_eq!((ack.cseq().number, bye.cseq().number), (1, 2));
     assert_eq!((ack.to_tag(), bye.to_tag()), (Some(&b"fork2"[..]), Some(&b"fork2"[..])));

@@ -96,6 +96,15 @@ impl Client {
         }
     }
 
+    /// The request, as long as no final answer has come.
+    #[must_use]
+    pub const fn request(&self) -> Option<&Wire> {
+        match &self.state {
+            State::Trying { request, .. } | State::Proceeding { request, .. } => Some(request),
+            State::Completed { .. } | State::Terminated => None,
+        }
+    }
+
     /// The earliest timer.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {

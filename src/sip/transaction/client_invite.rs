@@ -128,6 +128,15 @@ impl ClientInvite {
         }
     }
 
+    /// The INVITE, as long as no final answer has come.
+    #[must_use]
+    pub fn request(&self) -> Option<&Message> {
+        match &self.state {
+            State::Calling { request, .. } | State::Proceeding { request, .. } => Some(request),
+            State::Completed { .. } | State::Accepted { .. } | State::Terminated => None,
+        }
+    }
+
     /// The earliest timer.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {

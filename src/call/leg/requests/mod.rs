@@ -2,48 +2,65 @@
 //!
 //! | request of theirs | answer |
 //! |---|---|
-//! | BYE | 200; the talk is over |
-//! | INVITE | 200 with the description that fits, 491 on glare, 488 when nothing fits (the talk stays as it was) |
+//! | BYE | 200; the talk is over; 200 too when it crosses ours |
+//! | INVITE | 200 with the description that fits, 491 on glare, 500 when too soon, 488 when nothing fits (the talk stays as it was), 422 below our Min-SE |
+//! | UPDATE | likewise; in an early dialog too |
+//! | PRACK | 200 when its 1xx waits for it, else 481 |
 //! | REFER | 202 and a NOTIFY at once; the call decides, [`super::words::LegAction::ReferProgress`] reports |
-//! | INFO | 200; a digit is told |
-//! | NOTIFY, OPTIONS | 200 |
+//! | INFO | 200, a digit is told; 469 for a package, 415 for a body nobody reads |
+//! | NOTIFY | 481: we subscribe to nothing |
+//! | SUBSCRIBE | 489: nothing can be subscribed to in a call's dialog |
+//! | OPTIONS | 200 |
 //! | anything else | 405 with Allow |
+//! | with a CSeq below the last | 500 |
+//! | with other tags | 481, silence for ACK |
 //!
 //! | file | what |
 //! |---|---|
 //! | `bye` | hang-up |
 //! | `reinvite` | their re-INVITE: hold, resume, address change |
-//! | `refresh` | ours |
+//! | `update` | their UPDATE |
+//! | `refresh` | our UPDATE or re-INVITE |
 //! | `refer` | transfer wishes and how they go |
 //! | `info` | digits |
 //!
-//! Deliberately absent: UPDATE, PRACK, INFO packages. RFC 3261 §12.2, §14, §15; RFC 3515 §2.4; RFC 3891; RFC 4028.
+//! Deliberately absent: INFO packages. RFC 3261 §12.2, §14, §15; RFC 3311; RFC 3515 §2.4; RFC 3891; RFC 4028; RFC 6086.
+//! Limits: [`SERVED_MOST`] requests of theirs, [`ASKED_MOST`] PRACKs and other requests of ours.
 
 use serde::{Deserialize, Serialize};
 
-use super::incoming::transmit_over;
+use super::incoming::{sdp_of, transmit_over};
+use super::proof::is_challenge;
 use super::{Leg, LegOut, LegRules, stamp};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
+use crate::plan::trunk::TrunkCredential;
+use crate::sip::dialog::DialogFault;
 use crate::sip::message::{Message, Method, Name};
-use crate::sip::offer_answer::{Answering, Slot};
+use crate::sip::offer_answer::{Answering, Carrier, Slot};
 use crate::sip::print::Draft;
 use crate::sip::transaction::accepted::Accepted2xx;
 use crate::sip::transaction::client::Client;
 use crate::sip::transaction::client_invite::ClientInvite;
 use crate::sip::transaction::server::Server;
 use crate::sip::transaction::server_invite::ServerInvite;
-use crate::sip::transaction::{TuEvent, TxEffect};
+use crate::sip::transaction::{TuEvent, TxEffect, Wire};
 
 mod bye;
 mod info;
 pub(super) mod refer;
 mod refresh;
 mod reinvite;
+mod update;
 
 /// Server transactions kept at once inside one dialog; a peer that opens more is refused 503.
 const SERVED_MOST: usize = 32;
+/// Requests of ours kept at once inside one dialog; over it no more reliable 1xx is acknowledged.
+pub(super) const ASKED_MOST: usize = 32;
+
+/// A request refused 500 may come again after less than this many seconds (RFC 3261 §14.2, RFC 3311 §5.2).
+pub(super) const RETRY_MOST_S: u64 = 11;
 
 /// A request of ours in the dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,10 +92,29 @@ impl Asked {
         }
     }
 
+    fn is_open(&self) -> bool {
+        self.request().is_some()
+    }
+
     pub(super) fn is_over(&self) -> bool {
         match &self.machine {
             AskedMachine::Plain(client) => client.is_over(),
             AskedMachine::Invite(client) => client.is_over(),
+        }
+    }
+
+    /// Whether a response is to this request; its CSeq tells a stray from an answer.
+    fn is_answered_by(&self, response: &Message) -> bool {
+        response.via().branch() == Some(&self.branch[..])
+            && response.cseq().number == self.cseq
+            && *response.cseq_method() == self.method
+    }
+
+    /// The request, as long as no final answer has come.
+    fn request(&self) -> Option<Message> {
+        match &self.machine {
+            AskedMachine::Plain(client) => client.request().map(Wire::message),
+            AskedMachine::Invite(client) => client.request().cloned(),
         }
     }
 
@@ -172,12 +208,8 @@ impl Leg {
         if self.served.len() >= SERVED_MOST && !request.is(&Method::Bye) {
             return Self::refuse(rules, arrived, 503, out);
         }
-        let in_dialog = self.dialog.as_ref().is_some_and(|dialog| {
-            dialog.id().call_id == request.call_id()
-                && request.to_tag() == Some(&dialog.id().local_tag[..])
-                && request.from_tag().unwrap_or_default() == &dialog.id().remote_tag[..]
-        });
-        if !in_dialog {
+        self.turn_to_tag(request.from_tag().unwrap_or_default());
+        if !self.is_in_dialog(request) {
             return Self::refuse(rules, arrived, 481, out);
         }
         if let Some(dialog) = &mut self.dialog {
@@ -187,15 +219,21 @@ impl Leg {
                 self.flow = Some(arrived.flow);
             }
             if let Err(fault) = dialog.on_request(request) {
-                return self.respond_plain(now, rules, arrived, fault.status(), out);
+                // A BYE that crosses ours is answered as if it had come first.
+                let crossed = fault == DialogFault::Over && request.is(&Method::Bye);
+                return self.respond_plain(now, rules, arrived, if crossed { 200 } else { fault.status() }, out);
             }
         }
         match request.method() {
             Some(Method::Bye) => self.on_bye(now, rules, arrived, out),
             Some(Method::Invite) => self.on_reinvite(now, rules, arrived, out),
+            Some(Method::Update) => self.on_update(now, rules, arrived, out),
+            Some(Method::Prack) => self.on_prack(now, rules, arrived, out),
             Some(Method::Refer) => self.on_refer(now, rules, arrived, out),
             Some(Method::Info) => self.on_info(now, rules, arrived, out),
-            Some(Method::Notify | Method::Options) => self.respond_plain(now, rules, arrived, 200, out),
+            Some(Method::Options) => self.respond_plain(now, rules, arrived, 200, out),
+            Some(Method::Notify) => self.respond_plain(now, rules, arrived, 481, out),
+            Some(Method::Subscribe) => self.respond_plain(now, rules, arrived, 489, out),
             _ => self.respond_plain(now, rules, arrived, 405, out),
         }
     }
@@ -211,17 +249,97 @@ impl Leg {
         self.transmit(effects, out);
     }
 
-    pub(super) fn on_response(&mut self, now: Now, rules: &LegRules, response: &Message, out: &mut Vec<LegOut>) {
-        if self.outgoing.as_ref().is_some_and(|calling| calling.is_ours(response)) {
-            return self.on_invite_response(now, rules, response, out);
+    /// Sends a request once more after a refusal, changed by `change`. An offer in it is offered anew.
+    fn ask_again(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        request: &Message,
+        change: impl FnOnce(Draft) -> Draft,
+        out: &mut Vec<LegOut>,
+    ) {
+        let branch = self.minter.branch();
+        let (Some(flow), Some(dialog)) = (self.flow, &mut self.dialog) else { return };
+        let again = change(dialog.request_again(request, &branch)).finish();
+        let before = request.cseq().number;
+        let cseq = again.cseq().number;
+        let carrier = if request.is(&Method::Invite) { Carrier::Invite } else { Carrier::Update };
+        if !request.is(&Method::Invite) && !request.is(&Method::Update) {
+            return self.ask(now, rules, again, out);
         }
-        let branch = response.via().branch();
-        let Some(at) = self.asked.iter().position(|asked| branch == Some(&asked.branch[..])) else { return };
-        let Some(asked) = self.asked.get_mut(at) else { return };
+        self.description.offer_again(Slot { carrier, cseq: before }, Slot { carrier, cseq }, sdp_of(&again));
+        if carrier == Carrier::Update {
+            return self.ask(now, rules, again, out);
+        }
         let mut effects = Vec::new();
+        let reliable = flow.transport.is_reliable();
+        let client = ClientInvite::start(now, again, reliable, &rules.timers, &mut effects);
+        let machine = AskedMachine::Invite(Box::new(client));
+        self.asked.push(Asked { branch: branch.into_bytes(), method: Method::Invite, cseq, machine });
+        self.transmit(effects, out);
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        credential: Option<&TrunkCredential>,
+        response: &Message,
+        out: &mut Vec<LegOut>,
+    ) {
+        // RFC 3261 §8.1.3.3: more than one Via means that it was meant for somebody else.
+        if response.values(Name::Via).nth(1).is_some() {
+            return;
+        }
+        let mut effects = Vec::new();
+        let flow = self.flow;
+        if let Some(calling) = self.outgoing.as_mut().filter(|calling| calling.is_ours(response)) {
+            calling.transaction.on_response(now, response, &mut effects);
+            let (request, wanted) = (calling.request.clone(), calling.is_wanted());
+            let proof = self.proof(credential, &request, response, &effects).filter(|_| wanted);
+            return match (proof, flow) {
+                (Some((name, value)), Some(flow)) => {
+                    effects.retain(|effect| matches!(effect, TxEffect::Transmit(_)));
+                    self.transmit(effects, out);
+                    self.call_again(now, rules, flow, |draft| draft.replace(name, value), out);
+                }
+                _ => self.take_calling(now, rules, effects, out),
+            };
+        }
+        let Some(asked) = self.asked.iter_mut().find(|asked| asked.is_answered_by(response)) else { return };
+        let request = is_challenge(response).then(|| asked.request()).flatten();
         asked.on_response(now, response, &mut effects);
         let (method, cseq) = (asked.method.clone(), asked.cseq);
-        self.take_asked(now, rules, &method, cseq, effects, out);
+        let proof = request.as_ref().and_then(|request| self.proof(credential, request, response, &effects));
+        match (proof, request) {
+            (Some((name, value)), Some(request)) => {
+                effects.retain(|effect| matches!(effect, TxEffect::Transmit(_)));
+                self.transmit(effects, out);
+                self.ask_again(now, rules, &request, |draft| draft.replace(name, value), out);
+            }
+            _ => self.take_asked(now, rules, &method, cseq, effects, out),
+        }
+    }
+
+    /// The answer to a challenge that has just come for the first time.
+    fn proof(
+        &mut self,
+        credential: Option<&TrunkCredential>,
+        request: &Message,
+        response: &Message,
+        effects: &[TxEffect],
+    ) -> Option<(Name, Vec<u8>)> {
+        let told = effects.iter().any(|effect| matches!(effect, TxEffect::Tell(TuEvent::Response(_))));
+        match is_challenge(response) {
+            true if told => self.prove(credential, request, response),
+            true => None,
+            false => {
+                if response.status().is_some_and(|status| status >= 200) {
+                    self.proven();
+                }
+                None
+            }
+        }
     }
 
     pub(super) fn requests_deadline(&mut self, now: Now, rules: &LegRules, out: &mut Vec<LegOut>) {
@@ -253,7 +371,7 @@ impl Leg {
         for (method, cseq, effects) in told {
             self.take_asked(now, rules, &method, cseq, effects, out);
         }
-        if missing {
+        if missing && !self.kept {
             self.lose(now, rules, out);
         }
     }
@@ -289,9 +407,11 @@ impl Leg {
                 TxEffect::Tell(TuEvent::NoAnswer | TuEvent::Unreachable) => {
                     // RFC 3261 §12.2.1.2: no answer at all to a request in the dialog ends it; a lost NOTIFY only
                     // ends its subscription.
-                    if *method == Method::Invite {
-                        let _ =
-                            self.description.on_response(Slot::invite(cseq), Answering::Failure, None, &mut Vec::new());
+                    if matches!(method, Method::Invite | Method::Update) {
+                        let slot = Slot::invite(cseq);
+                        if *method == Method::Invite {
+                            let _ = self.description.on_response(slot, Answering::Failure, None, &mut Vec::new());
+                        }
                         if !self.kept {
                             self.lose(now, rules, out);
                         }
@@ -305,6 +425,15 @@ impl Leg {
         }
     }
 
+    /// Whether a request is of the leg's dialog: Call-ID and both tags.
+    pub(super) fn is_in_dialog(&self, request: &Message) -> bool {
+        self.dialog.as_ref().is_some_and(|dialog| {
+            dialog.id().call_id == request.call_id()
+                && request.to_tag() == Some(&dialog.id().local_tag[..])
+                && request.from_tag().unwrap_or_default() == &dialog.id().remote_tag[..]
+        })
+    }
+
     fn on_asked_response(
         &mut self,
         now: Now,
@@ -315,33 +444,62 @@ impl Leg {
         out: &mut Vec<LegOut>,
     ) {
         let status = response.status().unwrap_or(500);
-        if let Some(dialog) = &mut self.dialog {
+        if status < 200 {
+            return;
+        }
+        // What says that the dialog is gone ends no leg that is kept; it must go on taking requests of its peer.
+        let same = self.dialog.as_mut().filter(|dialog| response.to_tag() == Some(&dialog.id().remote_tag[..]));
+        if let Some(dialog) = same.filter(|_| !(self.kept && status == 481)) {
             dialog.on_response(response);
         }
-        if *method == Method::Invite {
-            return self.on_refresh_response(now, rules, cseq, response, out);
-        }
-        let dead = matches!(status, 408 | 481) && *method != Method::Bye;
-        if dead && *method != Method::Notify {
-            self.lose(now, rules, out);
-        } else if dead {
+        if matches!(method, Method::Invite | Method::Update) {
+            self.on_refresh_response(now, rules, method, cseq, response, out);
+        } else if *method == Method::Notify && matches!(status, 408 | 481) {
             self.refer = None;
         }
     }
 
-    fn respond_plain(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
+    pub(super) fn respond_plain(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        arrived: &Arrived,
+        status: u16,
+        out: &mut Vec<LegOut>,
+    ) {
+        let seed = self.draw();
+        let is_question = arrived.message.is(&Method::Options);
+        let change = |draft: Draft| match status {
+            405 => draft.header(Name::Allow, stamp::ALLOW),
+            415 => draft.header(Name::Accept, stamp::ACCEPT),
+            469 => draft.header_raw(b"Recv-Info", b""),
+            489 => draft.header(Name::AllowEvents, "refer"),
+            500 => draft.header(Name::RetryAfter, (seed % RETRY_MOST_S).to_string()),
+            _ if is_question => stamp::introduce(draft).header(Name::Accept, stamp::ACCEPT),
+            _ => draft,
+        };
+        self.respond_with(now, rules, arrived, status, change, out);
+    }
+
+    /// Answers a request other than INVITE, the answer changed by `change`.
+    pub(super) fn respond_with(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        arrived: &Arrived,
+        status: u16,
+        change: impl FnOnce(Draft) -> Draft,
+        out: &mut Vec<LegOut>,
+    ) {
         let request = &arrived.message;
         let Some(dialog) = &mut self.dialog else { return };
-        let mut draft = dialog
+        let draft = dialog
             .respond(request, status, None)
             .via_source(arrived.flow.remote)
             .header(Name::Server, rules.product.as_bytes());
-        if status == 405 || request.is(&Method::Options) {
-            draft = draft.header(Name::Allow, stamp::ALLOW);
-        }
         let mut server = Server::new(now, arrived.flow.transport.is_reliable(), &rules.timers);
         let mut effects = Vec::new();
-        server.respond(now, &draft.finish(), &mut effects);
+        server.respond(now, &change(draft).finish(), &mut effects);
         self.served.push(Served {
             flow: arrived.flow,
             branch: request.via().branch().unwrap_or_default().to_vec(),
@@ -353,7 +511,7 @@ impl Leg {
     }
 
     /// An answer that keeps no state: the request is not of this dialog.
-    fn refuse(rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
+    pub(super) fn refuse(rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
         let draft = Draft::response(&arrived.message, status, None)
             .via_source(arrived.flow.remote)
             .header(Name::Server, rules.product.as_bytes());

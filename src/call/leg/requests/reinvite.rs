@@ -1,15 +1,18 @@
 //! Their re-INVITE: hold, resume, refresh, a new address or codec.
 //!
-//! Deliberately absent: who hears what meanwhile. RFC 3261 §14.2; RFC 4028 §9.
+//! RFC 3261 §14.2; RFC 4028 §9; RFC 5407 §3.1.4, §3.1.5 (before the ACK of the first). Deliberately absent: who hears
+//! what meanwhile.
 
 use super::super::incoming::{sdp_of, transmit_over};
 use super::super::{Leg, LegOut, LegRules, LegState, stamp};
-use super::{Served, ServedMachine};
+use super::update::agree;
+use super::{RETRY_MOST_S, Served, ServedMachine};
 use crate::base::now::Now;
 use crate::call::words::Arrived;
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::offer_answer::{Answering, Heard, Slot};
-use crate::sip::session_timer::Asked as AskedTimer;
+use crate::sip::print::Draft;
+use crate::sip::session_timer::{Asked as AskedTimer, Granted};
 use crate::sip::transaction::accepted::Accepted2xx;
 use crate::sip::transaction::server_invite::ServerInvite;
 
@@ -17,14 +20,22 @@ impl Leg {
     pub(super) fn on_reinvite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, out: &mut Vec<LegOut>) {
         let request = &arrived.message;
         let slot = Slot::invite(request.cseq().number);
-        if self.state != LegState::Talking {
+        match self.state {
+            LegState::Talking => {}
+            // Ours is open still.
+            LegState::Calling | LegState::Ringing => return self.refuse_reinvite(now, rules, arrived, 491, out),
             // Before our answer to the first INVITE a second one is too soon (RFC 3261 §14.2).
-            return self.refuse_reinvite(now, rules, arrived, 500, out);
+            LegState::Waiting | LegState::Leaving | LegState::Over => {
+                return self.refuse_reinvite(now, rules, arrived, 500, out);
+            }
         }
+        let Ok(granted) = rules.session.grant(&AskedTimer::of(request)) else {
+            return self.refuse_reinvite(now, rules, arrived, 422, out);
+        };
         match self.description.on_request(slot, sdp_of(request)) {
             Err(refusal) => self.refuse_reinvite(now, rules, arrived, refusal.status(), out),
             Ok(Heard::Offer(_) | Heard::OfferWanted) => match self.description.body_for(slot, Answering::Success) {
-                Ok(body) => self.accept_reinvite(now, rules, arrived, body, out),
+                Ok(body) => self.accept_reinvite(now, rules, arrived, (granted, body), out),
                 Err(_) => {
                     self.description.refuse(slot);
                     self.refuse_reinvite(now, rules, arrived, 488, out);
@@ -39,24 +50,17 @@ impl Leg {
         now: Now,
         rules: &LegRules,
         arrived: &Arrived,
-        body: Option<bytes::Bytes>,
+        (granted, body): (Granted, Option<bytes::Bytes>),
         out: &mut Vec<LegOut>,
     ) {
         let request = &arrived.message;
         let Some(dialog) = &mut self.dialog else { return };
-        let mut draft = stamp::introduce(dialog.respond(request, 200, None).via_source(arrived.flow.remote))
+        let draft = stamp::introduce(dialog.respond(request, 200, None).via_source(arrived.flow.remote))
             .header(Name::Server, rules.product.as_bytes());
-        if let Ok(granted) = rules.session.grant(&AskedTimer::of(request)) {
-            draft = draft.header(Name::SessionExpires, granted.expires.to_string());
-            if granted.require {
-                draft = draft.header(Name::Require, "timer");
-            }
-            self.session.set(now, Some(granted.expires), false);
-        }
-        if let Some(body) = body {
-            draft = draft.body("application/sdp", body);
-        }
-        self.serve_invite(now, rules, arrived, &draft.finish(), out);
+        let answer = stamp::described(agree(draft, Some(granted)), body).finish();
+        self.session.set(now, Some(granted.expires), false);
+        self.learn(request);
+        self.serve_invite(now, rules, arrived, &answer, out);
         let mut events = Vec::new();
         self.description.tell_answered(&mut events);
         out.extend(events.into_iter().map(LegOut::Event));
@@ -64,13 +68,18 @@ impl Leg {
 
     fn refuse_reinvite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
         let request = &arrived.message;
+        let seed = self.draw();
         let Some(dialog) = &mut self.dialog else { return };
-        let mut draft = dialog
-            .respond(request, status, None)
+        // A re-INVITE refused ends nothing, in an early dialog neither; only the answer is made here.
+        let mut draft = Draft::response(request, status, None)
             .via_source(arrived.flow.remote)
+            .to_tag(&dialog.id().local_tag)
             .header(Name::Server, rules.product.as_bytes());
         if status == 500 {
-            draft = draft.header(Name::RetryAfter, "1");
+            draft = draft.header(Name::RetryAfter, (seed % RETRY_MOST_S).to_string());
+        }
+        if status == 422 {
+            draft = draft.header(Name::MinSe, rules.session.least().as_secs().to_string());
         }
         self.serve_invite(now, rules, arrived, &draft.finish(), out);
     }
@@ -98,6 +107,9 @@ impl Leg {
     /// An ACK that belongs to a re-INVITE; says whether it did.
     pub(in crate::call::leg) fn ack_of_reinvite(&mut self, now: Now, ack: &Message, out: &mut Vec<LegOut>) -> bool {
         let number = ack.cseq().number;
+        if !self.is_in_dialog(ack) {
+            return false;
+        }
         let Some(served) =
             self.served.iter_mut().find(|served| served.method == Method::Invite && served.cseq == number)
         else {

@@ -6,7 +6,7 @@ use super::*;
 fn answered_to(pair: &mut Pair, bytes: &Bytes, port: u16) -> Vec<(u16, Message)> {
     let arrived = Arrived { message: Message::datagram(bytes.clone()).expect("valid"), flow: flow(5062, port) };
     let (now, mut out) = (pair.now, Vec::new());
-    pair.caller.on_sip(now, &rules(), &arrived, &mut out);
+    pair.caller.on_sip(now, &rules(), Sender::default(), &arrived, &mut out);
     let sent = out.iter().filter_map(|one| match one {
         LegOut::Transmit(over, bytes) => {
             Some((over.remote.port(), Message::datagram(bytes.clone()).expect("our own messages parse")))
