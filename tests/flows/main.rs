@@ -8,6 +8,9 @@ mod engine;
 #[path = "../sim/media.rs"]
 #[expect(dead_code, reason = "each test binary uses its own part of the harness")]
 mod media;
+#[path = "../sim/phone.rs"]
+#[expect(dead_code, reason = "the tests of whole calls use the rest of it")]
+mod phone;
 #[path = "../sim/town.rs"]
 #[expect(unreachable_pub, reason = "shared by several test binaries")]
 mod town;
@@ -16,5 +19,6 @@ mod town;
 mod wire;
 
 mod hostile;
+mod network;
 mod rfc3665;
 mod rfc5407;

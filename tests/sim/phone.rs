@@ -80,6 +80,7 @@ pub(crate) struct Phone {
     pub(crate) name: &'static str,
     pub(crate) addr: SocketAddr,
     pub(crate) engine: SocketAddr,
+    pub(crate) transport: Transport,
     pub(crate) manner: Manner,
     pub(crate) lines: Vec<Line>,
     /// Neither sends nor hears anything any more.
@@ -93,11 +94,13 @@ pub(crate) struct Phone {
 impl Phone {
     pub(crate) fn new(name: &'static str, port: u16, engine: SocketAddr, manner: Manner, rules: LegRules) -> Self {
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        Self { name, addr, engine, manner, lines: Vec::new(), dead: false, rules, notified: Vec::new(), raw: 1_000 }
+        let transport = Transport::Udp;
+        let (lines, notified) = (Vec::new(), Vec::new());
+        Self { name, addr, engine, transport, manner, lines, dead: false, rules, notified, raw: 1_000 }
     }
 
     fn flow(&self) -> Flow {
-        Flow { id: FlowId(1), side: Side::Agent, transport: Transport::Udp, local: self.addr, remote: self.engine }
+        Flow { id: FlowId(1), side: Side::Agent, transport: self.transport, local: self.addr, remote: self.engine }
     }
 
     fn names(&self) -> LegNames {
