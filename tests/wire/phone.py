@@ -1,17 +1,19 @@
-"""A telephone of its own making for the wire tests: SIP over UDP, G.711 A-law, RFC 4733 digits; Python's library only.
+"""A telephone of its own making for the wire tests: SIP over UDP or the links of links.py, G.711 A-law, RFC 4733 digits; Python's library only.
 
 It shares nothing with the engine, so what it understands, others understand. Commands come as JSON lines on standard
 input, events go as JSON lines to standard output. Every call records what it hears into DIR/NAME-N.wav.
 
-commands: register, unregister, call {to, from?, headers?}, bye {call}, hold {call, direction}, keys {call, keys},
+commands: register, unregister, options, call {to, from?, headers?}, bye {call}, hold {call, direction}, keys {call, keys},
           tone {freq, call?}, answer {how}, accept {call}, server {at}, quit,
           listen {call, freq, share?, ms?, without?}: `heard` comes once that tone was 90 % of the power of the last
           200 ms; with `without`, once something else is loud and that tone is not in it
-events:   ready {port}, registered, unregistered, ringing {call, uri, display, headers}, progress {call, status},
+events:   ready {port}, registered, unregistered, answered {status}, closed, ringing {call, uri, display, headers}, progress {call, status},
           up {call}, modified {call, status, direction}, refused {call, status, headers}, heard {call, freq},
           said-goodbye {call, status}, down {call, by, packets, lost, wav}
 """
 import argparse, array, hashlib, json, math, os, re, selectors, socket, sys, time, wave
+
+import links
 
 STEP = 0.02
 
@@ -200,10 +202,18 @@ class Phone:
         self.host = host
         server, at = args.server.rsplit(":", 1)
         self.server = (server, int(at))
-        self.sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sip.bind((host, int(port)))
-        self.sip.setblocking(False)
+        self.transport = args.transport
+        if self.transport == "udp":
+            self.sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.sip.bind((host, int(port)))
+            self.sip.setblocking(False)
+        else:
+            self.sip = links.open_link(self.transport, self.server)
         self.port = self.sip.getsockname()[1]
+        # A page does not know its address (RFC 7118 §5).
+        web = self.transport in ("ws", "wss")
+        self.at = f"{os.urandom(6).hex()}.invalid" if web else f"{self.host}:{self.port}"
+        self.param = {"udp": "", "wss": ";transport=ws"}.get(self.transport, f";transport={self.transport}")
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.sip, selectors.EVENT_READ, "sip")
         os.set_blocking(0, False)
@@ -216,12 +226,12 @@ class Phone:
         self.running = True
 
     def me(self):
-        return f"sip:{self.args.name}@{self.host}:{self.port}"
+        return f"sip:{self.args.name}@{self.at}{self.param}"
 
     # Requests of ours: resent until answered.
     def request(self, method, uri, call_id, cseq, from_, to, routes=(), headers=(), body=b"", then=None, branch=None):
         branch = branch or "z9hG4bK" + os.urandom(8).hex()
-        lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {self.host}:{self.port};rport;branch={branch}",
+        lines = [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/{self.transport.upper()} {self.at};rport;branch={branch}",
                  "Max-Forwards: 70", *(f"Route: {route}" for route in routes), f"From: {from_}", f"To: {to}",
                  f"Call-ID: {call_id}", f"CSeq: {cseq} {method}", f"Contact: <{self.me()}>",
                  "User-Agent: wire-phone", *headers, f"Content-Length: {len(body)}"]
@@ -229,7 +239,8 @@ class Phone:
         self.sip.sendto(data, self.server)
         if method != "ACK":
             now = time.monotonic()
-            self.pending[(branch, method)] = [data, now + 0.5, 0.5, now + 32, then]
+            again = now + 0.5 if self.transport == "udp" else float("inf")
+            self.pending[(branch, method)] = [data, again, 0.5, now + 32, then]
         return branch
 
     def respond(self, request, status, phrase, headers=(), body=b"", tag="", source=None):
@@ -263,6 +274,11 @@ class Phone:
 
         self.request("REGISTER", uri, f"reg-{os.getpid()}@{self.host}", self.register_cseq,
                      f"<{aor}>;tag=r{os.getpid()}", f"<{aor}>", headers=headers, then=then)
+
+    def options(self):
+        uri = f"sip:{self.server[0]}:{self.server[1]}"
+        self.request("OPTIONS", uri, f"opt-{os.urandom(6).hex()}", 1, f"<{self.me()}>;tag=o", f"<{uri}>",
+                     then=lambda answer: tell("answered", status=answer.status, headers=dict(answer.headers)))
 
     def digest(self, answer, method, uri):
         """Answers the strongest challenge."""
@@ -426,6 +442,12 @@ class Phone:
         while True:
             try:
                 data, source = self.sip.recvfrom(65535)
+            except ConnectionResetError:
+                if self.transport == "udp":
+                    return
+                self.selector.unregister(self.sip)
+                tell("closed")
+                return
             except OSError:
                 return
             if not data.strip():
@@ -461,6 +483,7 @@ class Phone:
         match order["do"]:
             case "register": self.register()
             case "unregister": self.register(0)
+            case "options": self.options()
             case "call": self.dial(order["to"], order.get("from"), order.get("headers", ()))
             case "bye": self.bye(call)
             case "hold": self.hold(call, order["direction"])
@@ -524,6 +547,7 @@ def main():
     parser.add_argument("--password", default="")
     parser.add_argument("--server", required=True)
     parser.add_argument("--bind", default="127.0.0.1:0")
+    parser.add_argument("--transport", default="udp", choices=["udp", "tcp", "tls", "ws", "wss"])
     parser.add_argument("--answer", default="0", help="ms until answered, ring, silent, status:486")
     parser.add_argument("--tone", type=float, default=0.0)
     parser.add_argument("--dir", default=".")

@@ -277,8 +277,14 @@ impl Peer {
 
     /// An agent's telephone, registered.
     pub(crate) fn agent(dir: &Path, engine: &Engine, name: &str, options: &[&str]) -> Self {
+        Self::agent_over("udp", dir, engine, name, options)
+    }
+
+    /// An agent's telephone on another transport, registered.
+    pub(crate) fn agent_over(transport: &str, dir: &Path, engine: &Engine, name: &str, options: &[&str]) -> Self {
         let password = format!("demo-{name}");
-        let mut phone = Self::phone(dir, name, engine.agent["udp"], &[&["--password", &password], options].concat());
+        let own = ["--password", &password, "--transport", transport];
+        let mut phone = Self::phone(dir, name, engine.agent[transport], &[&own, options].concat());
         phone.say(&json!({ "do": "register" }));
         phone.expect("registered");
         engine.await_agent(name, "ready");

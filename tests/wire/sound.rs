@@ -29,7 +29,7 @@ fn share(samples: &[i16], freq: f64) -> f64 {
 }
 
 /// How much of a recording is that tone and hardly anything else, in milliseconds.
-fn heard(path: &Path, freq: f64) -> usize {
+pub(crate) fn heard(path: &Path, freq: f64) -> usize {
     let all = samples(path).unwrap_or_default();
     let loud = |window: &&[i16]| window.iter().any(|sample| sample.unsigned_abs() > 2_000);
     all.chunks_exact(400).filter(loud).filter(|window| share(window, freq) > 0.95).count() * 50
@@ -116,7 +116,7 @@ fn write_tone(path: &Path, freq: f64) {
 }
 
 /// A baresip that registers as an agent, answers by itself, plays a tone and writes what it hears.
-fn baresip(dir: &Path, engine: &Engine, agent: &str, tone: f64) -> Guard {
+pub(crate) fn baresip(dir: &Path, engine: &Engine, agent: &str, transport: &str, tone: f64) -> Guard {
     let home = dir.join("baresip");
     fs::create_dir_all(&home).expect("the test's folder");
     write_tone(&home.join("tone.wav"), tone);
@@ -129,8 +129,8 @@ fn baresip(dir: &Path, engine: &Engine, agent: &str, tone: f64) -> Guard {
         free_port()
     );
     let account = format!(
-        "<sip:{agent}@{};transport=udp>;auth_user={agent};auth_pass=demo-{agent};answermode=auto;regint=600\n",
-        engine.agent["udp"]
+        "<sip:{agent}@{};transport={transport}>;auth_user={agent};auth_pass=demo-{agent};answermode=auto;regint=600\n",
+        engine.agent[transport]
     );
     for (name, text) in [("config", config), ("accounts", account), ("contacts", String::new())] {
         fs::write(home.join(name), text).expect("the test's folder");
@@ -149,7 +149,7 @@ fn baresip_serves_as_an_agent_and_both_hear_the_other() {
     let dir = folder("baresip");
     // baresip 1.0 refuses a challenge that names an algorithm it does not know.
     let engine = Engine::small(&dir, &["sip.digest=[\"MD5\"]".to_owned()]);
-    let _agent = baresip(&dir, &engine, "1001", 700.0);
+    let _agent = baresip(&dir, &engine, "1001", "udp", 700.0);
     engine.await_agent("1001", "ready");
     let mut caller = Peer::phone(&dir, "13804761234", engine.trunk["udp"], &["--tone", "1000"]);
     caller.say(&json!({ "do": "call", "to": format!("sip:12345@{}", engine.trunk["udp"]) }));
