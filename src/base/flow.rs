@@ -30,6 +30,25 @@ impl Transport {
         !matches!(self, Self::Udp)
     }
 
+    /// Whether messages have no bounds of their own there, so that Content-Length cuts them (RFC 3261 §18.3); a WebSocket
+    /// message is one SIP message (RFC 7118 §4.2).
+    #[must_use]
+    pub const fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
+    /// Whether it is a WebSocket.
+    #[must_use]
+    pub const fn is_web_socket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// Whether it is under TLS.
+    #[must_use]
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
     /// The word in a Via header.
     #[must_use]
     pub const fn via_name(self) -> &'static str {

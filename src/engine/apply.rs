@@ -1,4 +1,5 @@
-//! Putting a new plan in force: calls that are up keep theirs, every later INVITE is decided by the new one.
+//! Putting a new plan in force: calls that are up keep theirs, every later INVITE is decided by the new one. TLS files
+//! are read again, and connections that come from now on see them.
 //!
 //! Deliberately absent: changing listeners, media ports, ticket endpoints or the data directory, which need a restart
 //! (said in the log); checking the plan, which loading it has done.
@@ -7,10 +8,11 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::acd_task::AcdAsk;
+use super::listen;
 use super::switch_task::SwitchAsk;
 use crate::acd::directory::AcdDirectory;
 use crate::plan::model::Plan;
-use crate::plan::settings::Settings;
+use crate::plan::settings::{Settings, SipSettings};
 
 impl Engine {
     /// Puts a plan in force: queues and agents first, so that no call is routed to a queue that is not there yet.
@@ -25,6 +27,10 @@ impl Engine {
             tracing::error!("the queues are stopping; the plan is not applied");
             return;
         }
+        match listen::known(&plan.settings) {
+            Ok(known) => world.net.apply(known).await,
+            Err(fault) => tracing::error!(%fault, "the TLS files in force stay"),
+        }
         world.newest.store(Arc::clone(&plan));
         let hash = plan.hash;
         let _ = world.switch.send(SwitchAsk::Replan(plan)).await;
@@ -33,7 +39,9 @@ impl Engine {
 }
 
 fn needs_restart(before: &Settings, after: &Settings) -> bool {
-    before.sip != after.sip
+    let sip = &after.sip;
+    let renewed = SipSettings { tls: sip.tls.clone(), ws_origins: sip.ws_origins.clone(), ..before.sip.clone() };
+    renewed != *sip
         || before.media != after.media
         || before.http != after.http
         || before.ticket != after.ticket

@@ -136,7 +136,7 @@ fn refuse(world: &World, invite: &Arrived) {
         let answer = Draft::response(&invite.message, 500, None)
             .via_source(invite.flow.remote)
             .to_tag(stateless_tag(&invite.message).as_bytes());
-        world.net.send(&invite.flow, answer.finish().bytes().clone());
+        world.net.send_for_call(&invite.flow, answer.finish().bytes().clone());
     }
 }
 
@@ -256,7 +256,7 @@ impl<'w> Living<'w> {
 fn carry_out(world: &World, pinned: &Pinned, call: CallId, out: &mut Vec<CallEffect>) {
     for effect in out.drain(..) {
         match effect {
-            CallEffect::Transmit(flow, bytes) => world.net.send(&flow, bytes),
+            CallEffect::Transmit(flow, bytes) => world.net.send_for_call(&flow, bytes),
             CallEffect::Media(command) => {
                 let allocating = match &command {
                     MediaCommand::Allocate { leg, .. } => Some(*leg),

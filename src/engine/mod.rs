@@ -21,6 +21,7 @@ pub mod clock;
 pub mod disk;
 pub mod http;
 pub mod journal;
+mod listen;
 pub mod mailbox;
 pub mod media;
 pub mod net;

@@ -24,10 +24,11 @@ use super::call_task::World;
 use super::clock::Clock;
 use super::http::{self, Api};
 use super::journal::Journal;
+use super::listen;
 use super::mailbox::{Mailboxes, NotPosted};
 use super::media::library::ClipLibrary;
 use super::media::{MediaConfig, MediaPlane};
-use super::net::{ListenAddress, Net, SWITCH_QUEUE};
+use super::net::{Net, NetFault};
 use super::numbers::Numbers;
 use super::store::{Store, StoreFault, StoreNews, StoreSettings};
 use super::switch_task::{SwitchAsk, SwitchTask};
@@ -35,13 +36,13 @@ use super::views::{CallViews, Figures};
 use super::webhook::{EndpointFault, EndpointSettings, Wake, Webhooks};
 use crate::acd::Acd;
 use crate::acd::directory::AcdDirectory;
-use crate::base::flow::{Side, Transport};
+use crate::base::flow::Side;
 use crate::base::now::Now;
 use crate::base::secret::Secret;
 use crate::call::leg::LegRules;
 use crate::call::words::{CallInput, OperatorCommand};
 use crate::plan::model::Plan;
-use crate::plan::settings::{Listen, SecretSource, Settings, TicketEndpoint};
+use crate::plan::settings::{SecretSource, Settings, TicketEndpoint};
 use crate::sip::session_timer::SessionPolicy;
 use crate::sip::token::TokenKey;
 use crate::sip::transaction::timers::SipTimers;
@@ -70,7 +71,10 @@ pub enum StartFault {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreFault),
-    /// A listener.
+    /// A SIP listener, or a file of TLS.
+    #[error(transparent)]
+    Net(#[from] NetFault),
+    /// The HTTP listener.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// Where.
@@ -124,7 +128,7 @@ pub async fn start(plan: Arc<Plan>) -> Result<Engine, StartFault> {
     let journal = Journal::new(Arc::clone(&store), Arc::clone(&mailboxes), Arc::clone(&figures));
     numbers.know(&store, &journal);
     let media = start_media(&settings, &mailboxes)?;
-    let (net, packets) = bind(&settings, &stop).await?;
+    let (net, packets) = Net::bind(listen::sockets(&settings)?, stop.clone())?;
     let (acd, acd_asked) = mpsc::channel(ACD_REQUESTS_PER_CALL * settings.limits.calls_max.max(256) as usize);
     let (switch, switch_asked) = mpsc::channel(SWITCH_ASKS);
     let secrets = draw_secrets()?;
@@ -232,6 +236,7 @@ impl Engine {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
+        let _ = tokio::time::timeout(GOODBYE, self.world.net.ended()).await;
         let _ = tokio::time::timeout(Duration::from_secs(10), self.webhooks.stop()).await;
         let store = self.store;
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
@@ -301,33 +306,6 @@ fn start_media(settings: &Settings, mailboxes: &Arc<Mailboxes>) -> Result<Arc<Me
         }
     });
     plane.map(Arc::new).map_err(StartFault::Media)
-}
-
-async fn bind(
-    settings: &Settings,
-    stop: &CancellationToken,
-) -> Result<(Net, mpsc::Receiver<super::net::NetEvent>), StartFault> {
-    let side = |side: Side, listens: &[Listen]| {
-        let of = move |listen: &Listen| ListenAddress { side, transport: listen.transport, address: listen.addr };
-        listens.iter().filter(|listen| is_served(listen)).map(of).collect::<Vec<_>>()
-    };
-    let mut wanted = side(Side::Trunk, &settings.sip.trunk_listen);
-    wanted.extend(side(Side::Agent, &settings.sip.agent_listen));
-    let (to_switch, packets) = mpsc::channel(SWITCH_QUEUE);
-    let net = Net::bind(&wanted, settings.sip.advertise, to_switch, stop.clone()).await.map_err(|(at, source)| {
-        StartFault::Listen { address: format!("{}:{}", at.transport.param_name(), at.address), source }
-    })?;
-    Ok((net, packets))
-}
-
-/// Whether this build serves a listener; one it cannot serve is left out loudly, the others still stand.
-fn is_served(listen: &Listen) -> bool {
-    let served = matches!(listen.transport, Transport::Udp | Transport::Tcp);
-    if !served {
-        let (transport, address) = (listen.transport.param_name(), listen.addr);
-        tracing::warn!(transport, %address, "THIS LISTENER IS NOT OPEN: the build serves udp and tcp only");
-    }
-    served
 }
 
 /// Resolves the host names of trunks once, beside everything else; a literal address needs none.

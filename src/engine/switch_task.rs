@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::acd_task::AcdAsk;
 use super::call_task::{self, Pinned, World};
-use super::net::{Net, NetEvent};
+use super::net::{Net, NetEvent, Packets};
 use crate::acd::words::LineState;
 use crate::base::flow::{Flow, Side, Transport};
 use crate::base::id::{AgentId, CallId, LookupId};
@@ -124,12 +124,7 @@ pub struct SwitchTask {
 
 impl SwitchTask {
     /// Runs until the engine stops.
-    pub async fn run(
-        mut self,
-        mut packets: mpsc::Receiver<NetEvent>,
-        mut asked: mpsc::Receiver<SwitchAsk>,
-        stop: CancellationToken,
-    ) {
+    pub async fn run(mut self, mut packets: Packets, mut asked: mpsc::Receiver<SwitchAsk>, stop: CancellationToken) {
         let mut out = Vec::new();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -163,10 +158,13 @@ impl SwitchTask {
     fn on_packet(&mut self, event: NetEvent, out: &mut Vec<SwitchEffect>) {
         match event {
             NetEvent::Packet { flow, bytes } => self.switch.receive(self.world.clock.now(), flow, bytes, out),
-            NetEvent::Closed(flow) => {
+            NetEvent::Closed { flow, carried_calls } => {
                 self.switch.closed(flow, out);
-                for call in self.world.mailboxes.calls() {
-                    out.push(SwitchEffect::Deliver(call, CallInput::TransportDown(flow)));
+                // Who opens and closes connections without a call must not cost every call an input.
+                if carried_calls {
+                    for call in self.world.mailboxes.calls() {
+                        out.push(SwitchEffect::Deliver(call, CallInput::TransportDown(flow)));
+                    }
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::plan::diagnose::{At, Faults, Sources};
 use crate::plan::read_trunk::read_trunk;
 use crate::plan::settings::{
     Agent, AgentRole, Credential, DigestHash, HttpSettings, Limits, Listen, MediaSettings, SecretSource, Settings,
-    SipSettings, TicketEndpoint, TicketSettings,
+    SipSettings, TicketEndpoint, TicketSettings, TlsSettings,
 };
 use crate::plan::source::{Fields, Spot, Table, Value, wrong_type};
 use crate::plan::trunk::{NumberRule, SourceMatch};
@@ -104,9 +104,20 @@ pub(super) fn read_settings(table: &Table, sources: &Sources, faults: &mut Fault
 
 fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
     let mut sip = SipSettings {
-        trunk_listen: both(5060),
-        agent_listen: both(5062),
+        trunk_listen: at_home(&[(Transport::Udp, 5060), (Transport::Tcp, 5060)]),
+        agent_listen: at_home(&[
+            (Transport::Udp, 5062),
+            (Transport::Tcp, 5062),
+            (Transport::Tls, 5063),
+            (Transport::Ws, 7080),
+            (Transport::Wss, 7443),
+        ]),
         advertise: None,
+        tls: TlsSettings::default(),
+        ws_origins: Vec::new(),
+        keep_alive: 2 * MINUTE,
+        connections_per_address: 512,
+        connections_max: 8_192,
         realm: "switch12345".to_owned(),
         digest: vec![DigestHash::Md5],
         t1: Duration::from_millis(500),
@@ -129,6 +140,7 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
     if let Some(found) = fields.text("advertise", faults) {
         sip.advertise = read_ip(&found, faults);
     }
+    read_connections(&mut sip, &mut fields, faults);
     if let Some(found) = fields.text("realm", faults) {
         sip.realm = found.value.to_owned();
     }
@@ -151,9 +163,50 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
     sip
 }
 
-fn both(port: u16) -> Vec<Listen> {
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    [Transport::Udp, Transport::Tcp].into_iter().map(|transport| Listen { transport, addr }).collect()
+fn at_home(ports: &[(Transport, u16)]) -> Vec<Listen> {
+    let listen = |(transport, port): &(Transport, u16)| Listen {
+        transport: *transport,
+        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, *port)),
+    };
+    ports.iter().map(listen).collect()
+}
+
+fn read_connections(sip: &mut SipSettings, fields: &mut Fields<'_>, faults: &mut Faults) {
+    sip.tls = read_tls(fields.table("tls", faults), faults);
+    for found in fields.texts("ws_origins", faults).unwrap_or_default() {
+        let rest = found.value.split_once("://").map(|(_, rest)| rest);
+        if !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
+            faults
+                .error("E0104", found.at, format!("`{}` is no web origin", found.value), "cannot be read")
+                .help("write scheme and host (and port) as browsers do, like \"https://desk.example.gov.cn\"");
+            continue;
+        }
+        sip.ws_origins.push(found.value.to_owned());
+    }
+    sip.keep_alive = fields.duration("keep_alive", sip.keep_alive, ANY, faults);
+    sip.connections_per_address =
+        fields.integer("connections_per_address", sip.connections_per_address, 1..=100_000, faults);
+    sip.connections_max = fields.integer("connections_max", sip.connections_max, 1..=1_000_000, faults);
+}
+
+fn read_tls(table: Option<&Table>, faults: &mut Faults) -> TlsSettings {
+    let Some(table) = table else { return TlsSettings::default() };
+    let mut fields = Fields::new(table, "`sip.tls`");
+    let certificate = fields.text("certificate", faults);
+    let key = fields.text("key", faults);
+    let client_ca = fields.text("client_ca", faults).map(|found| found.value.to_owned());
+    fields.finish(faults);
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate.value.to_owned(), key.value.to_owned())),
+        (Some(one), None) | (None, Some(one)) => {
+            faults
+                .error("E0102", one.at, "`certificate` and `key` belong together", "only this one is set")
+                .help("name both PEM files, or neither: one is generated then");
+            None
+        }
+        (None, None) => None,
+    };
+    TlsSettings { identity, client_ca }
 }
 
 fn read_listen(fields: &mut Fields<'_>, key: &'static str, faults: &mut Faults) -> Option<Vec<Listen>> {
@@ -169,12 +222,6 @@ fn read_listen(fields: &mut Fields<'_>, key: &'static str, faults: &mut Faults) 
                 .help("write it like \"udp:127.0.0.1:5060\" or \"tcp:[::1]:5060\"");
             continue;
         };
-        if !matches!(one.transport, Transport::Udp | Transport::Tcp) {
-            let word = one.transport.param_name();
-            faults
-                .warning("W0216", found.at, format!("`{word}` is not served yet"), "no listener is opened for it")
-                .help("udp and tcp are served");
-        }
         if listen.contains(&one) && one.addr.port() != 0 {
             faults.error("E0105", found.at, format!("`{}` stands twice", found.value), "second time");
             continue;

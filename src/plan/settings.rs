@@ -54,6 +54,16 @@ pub struct SipSettings {
     pub agent_listen: Vec<Listen>,
     /// The address written into Via, Contact and SDP when it differs from the listener's.
     pub advertise: Option<IpAddr>,
+    /// Our certificate, and whether peers must show one.
+    pub tls: TlsSettings,
+    /// Web origins a WebSocket may come from; any when empty.
+    pub ws_origins: Vec<String>,
+    /// How often connections of ours, and all WebSockets, are asked for a sign of life; zero = never.
+    pub keep_alive: Duration,
+    /// Connections one address may have on a side.
+    pub connections_per_address: u32,
+    /// Connections those who are no known trunk may have together on a side.
+    pub connections_max: u32,
     /// The digest realm.
     pub realm: String,
     /// Digest algorithms offered to phones, in the order of the challenges.
@@ -74,6 +84,16 @@ pub struct SipSettings {
     pub register_max: Duration,
     /// How often a trunk is asked with OPTIONS; zero = never.
     pub options_interval: Duration,
+}
+
+/// TLS of our listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM files of our certificate (with those between it and its authority) and of its key; one is generated into the
+    /// data directory when `None`.
+    pub identity: Option<(String, String)>,
+    /// PEM file of the authorities of which peers that connect must show a certificate; none is asked for when `None`.
+    pub client_ca: Option<String>,
 }
 
 /// A hash of digest authentication.

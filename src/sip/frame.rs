@@ -22,6 +22,9 @@ use super::parse::{self, Framing, Limits};
 /// The answer to a ping (RFC 5626 §3.5.1).
 pub const PONG: &[u8] = b"\r\n";
 
+/// A ping of ours (RFC 5626 §3.5.1).
+pub const PING: &[u8] = b"\r\n\r\n";
+
 /// One thing found in a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {

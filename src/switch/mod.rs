@@ -105,7 +105,7 @@ impl Switch {
 
     /// Takes a datagram, or one framed message of a stream.
     pub fn receive(&mut self, now: Now, flow: Flow, bytes: Bytes, out: &mut Vec<SwitchEffect>) {
-        let parsed = if flow.transport.is_reliable() { Message::framed(bytes) } else { Message::datagram(bytes) };
+        let parsed = if flow.transport.is_stream() { Message::framed(bytes) } else { Message::datagram(bytes) };
         let message = match parsed {
             Ok(message) => message,
             Err(malformed) => {

@@ -37,6 +37,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     total("switch12345_mailbox_dropped_total", world.mailboxes.dropped());
     total("switch12345_events_unjournaled_total", world.figures.unjournaled.load(Ordering::Relaxed));
     total("switch12345_connections_turned_away_total", counters.turned_away.load(Ordering::Relaxed));
+    total("switch12345_handshakes_failed_total", counters.handshakes_failed.load(Ordering::Relaxed));
     total("switch12345_framing_faults_total", counters.framing_faults.load(Ordering::Relaxed));
     total("switch12345_panics_total", world.figures.panicked.load(Ordering::Relaxed));
     for (worker, status) in world.media.status().into_iter().enumerate() {

@@ -1,169 +1,118 @@
-//! Stream connections: accepting, opening, framing, one bounded writer each.
+//! Messages on a stream of octets, TCP or TLS: cutting them out, one bounded writer, keep-alive.
 //!
-//! A connection that breaks the framing rules is closed after the fault's answer: after a wrong length no later byte
-//! can be trusted. Its calls live on; their peers connect anew. Keep-alive pings (CRLF CRLF) are answered with CRLF.
-//! A reader waits for room in the switch queue, so a busy switch slows streams down instead of losing their messages.
-//! A peer that takes nothing for 10 s is given up, or it would hold its writer for ever.
+//! A connection that breaks the framing rules is closed after the fault's answer: after a wrong length no later octet
+//! can be trusted. A ping (CRLF CRLF) is answered with CRLF; ours is the same. A peer that takes nothing for 10 s is
+//! given up, or it would hold its writer for ever. Deliberately absent: handshakes and opening (`connection`).
+//! RFC 3261 §18.3, RFC 5626 §3.5.1.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{self, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ACCEPT_AGAIN_AFTER, CONNECT_WITHIN, CONNECTION_QUEUE, CONNECTIONS_PER_ADDRESS, FIRST_MESSAGE_WITHIN, IDLE,
-    NetEvent, Shared, Sink, WRITE_WITHIN,
-};
-use crate::base::flow::{Flow, Side, Transport};
+use super::connection::{Connection, Octets, Outgoing};
+use super::patience::{Due, Patience};
 use crate::sip::frame::{self, Frame, Framer};
 use crate::sip::parse::Limits;
 
 const READ_CHUNK: usize = 16 * 1024;
 const PONG: Bytes = Bytes::from_static(frame::PONG);
+const PING: Bytes = Bytes::from_static(frame::PING);
 
-/// Accepts until the engine stops.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, at: Flow) {
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, remote)) = accepted else {
-            // Out of descriptors, most likely; accepting again at once would only burn the processor.
-            let _ = tokio::time::timeout(ACCEPT_AGAIN_AFTER, shared.stop.cancelled()).await;
-            continue;
-        };
-        let per_address = *shared.per_address.entry((at.side, remote.ip())).and_modify(|open| *open += 1).or_insert(1);
-        let flow = Flow { id: shared.mint(), remote, ..at };
-        if per_address > CONNECTIONS_PER_ADDRESS {
-            shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
-            leave_address(&shared, &flow);
-            continue;
-        }
-        let (queue, waiting) = mpsc::channel(CONNECTION_QUEUE);
-        shared.sinks.insert(flow.id, Sink::Stream(queue));
-        shared.tasks.spawn(serve(Arc::clone(&shared), stream, flow, waiting));
-    }
-}
-
-/// Begins a connection of our own; bytes queued meanwhile are sent once it stands.
-pub(super) fn open(
-    shared: &Arc<Shared>,
-    side: Side,
-    transport: Transport,
-    local: SocketAddr,
-    remote: SocketAddr,
-) -> Flow {
-    let flow = Flow { id: shared.mint(), side, transport, local, remote };
-    let (queue, waiting) = mpsc::channel(CONNECTION_QUEUE);
-    shared.sinks.insert(flow.id, Sink::Stream(queue));
-    shared.opened.insert((side, remote), flow);
-    *shared.per_address.entry((side, remote.ip())).or_insert(0) += 1;
-    shared.tasks.spawn(connect(Arc::clone(shared), flow, waiting));
-    flow
-}
-
-async fn connect(shared: Arc<Shared>, flow: Flow, waiting: mpsc::Receiver<Bytes>) {
-    match tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(flow.remote)).await {
-        Ok(Ok(stream)) => serve(shared, stream, flow, waiting).await,
-        Ok(Err(_)) | Err(_) => close(&shared, &flow).await,
-    }
-}
-
-async fn serve(shared: Arc<Shared>, stream: TcpStream, flow: Flow, waiting: mpsc::Receiver<Bytes>) {
-    // Without it small responses wait for the peer's delayed ACK.
-    let _ = stream.set_nodelay(true);
-    let (reader, writer) = stream.into_split();
-    let gone = shared.stop.child_token();
-    let writing = shared.tasks.spawn(write(writer, waiting, gone.clone()));
-    read(&shared, reader, flow, &gone).await;
+/// Carries messages until either end has had enough.
+pub(super) async fn serve(mut connection: Connection, octets: Box<dyn Octets>, waiting: mpsc::Receiver<Outgoing>) {
+    let (reader, writer) = io::split(octets);
+    let gone = connection.shared.stop.child_token();
+    let writing = connection.shared.tasks.spawn(write(writer, waiting, (connection.terms.times.write, gone.clone())));
+    read(&mut connection, reader, &gone).await;
     gone.cancel();
     let _ = writing.await;
-    close(&shared, &flow).await;
+    connection.close();
 }
 
-async fn read(shared: &Arc<Shared>, mut reader: OwnedReadHalf, flow: Flow, gone: &CancellationToken) {
+async fn read(connection: &mut Connection, mut reader: impl AsyncRead + Unpin, gone: &CancellationToken) {
     let mut framer = Framer::new(Limits::DEFAULT);
     let mut chunk = BytesMut::zeroed(READ_CHUNK);
-    let mut patience = FIRST_MESSAGE_WITHIN;
+    let mut patience = Patience::new(connection.terms, Instant::now());
     loop {
+        let (at, due) = patience.deadline();
         let received = tokio::select! {
             () = gone.cancelled() => return,
-            received = tokio::time::timeout(patience, reader.read(&mut chunk)) => received,
+            received = timeout_at(at, reader.read(&mut chunk)) => received,
         };
-        let Ok(Ok(length @ 1..)) = received else { return };
-        framer.push(chunk.get(..length).unwrap_or_default());
+        match (received, due) {
+            (Ok(Ok(length @ 1..)), _) => framer.push(chunk.get(..length).unwrap_or_default()),
+            (Err(_), Due::Ping) => {
+                connection.write(Outgoing::Ping);
+                patience.pinged(Instant::now());
+                continue;
+            }
+            (Ok(Ok(0) | Err(_)), _) | (Err(_), Due::Close) => return,
+        }
+        let mut messages = 0;
         while let Some(frame) = framer.next_frame() {
             match frame {
                 Frame::Message(bytes) => {
-                    patience = IDLE;
-                    let taken = tokio::select! {
+                    messages += 1;
+                    tokio::select! {
                         () = gone.cancelled() => return,
-                        taken = shared.to_switch.send(NetEvent::Packet { flow, bytes }) => taken,
-                    };
-                    if taken.is_err() {
-                        return;
+                        () = connection.deliver(bytes) => {}
                     }
                 }
-                Frame::KeepAlive => {
-                    patience = IDLE;
-                    shared.queue(&flow, PONG);
-                }
+                Frame::KeepAlive => connection.write(Outgoing::Pong),
                 Frame::Fault(fault) => {
-                    tracing::debug!(?flow, status = fault.status, "framing fault, connection closed");
-                    shared.counters.framing_faults.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(flow = ?connection.flow, status = fault.status, "framing fault, connection closed");
+                    connection.shared.counters.framing_faults.fetch_add(1, Ordering::Relaxed);
                     if let Some(answer) = fault.response_bytes() {
-                        shared.queue(&flow, answer);
+                        connection.write(Outgoing::Message(answer));
                     }
                     return;
                 }
             }
         }
+        patience.heard(Instant::now(), messages, framer.pending());
     }
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut waiting: mpsc::Receiver<Bytes>, gone: CancellationToken) {
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut waiting: mpsc::Receiver<Outgoing>,
+    (within, gone): (Duration, CancellationToken),
+) {
     loop {
-        let bytes = tokio::select! {
+        let outgoing = tokio::select! {
             () = gone.cancelled() => break,
-            bytes = waiting.recv() => bytes,
+            outgoing = waiting.recv() => outgoing,
         };
-        let Some(bytes) = bytes else { break };
-        if !write_whole(&mut writer, &bytes).await {
+        let Some(outgoing) = outgoing else { break };
+        if !write_whole(&mut writer, outgoing, waiting.is_empty(), within).await {
             gone.cancel();
             return;
         }
     }
     // What was queued before the close still goes out (a last response before drain).
-    while let Ok(bytes) = waiting.try_recv() {
-        if !write_whole(&mut writer, &bytes).await {
+    while let Ok(outgoing) = waiting.try_recv() {
+        if !write_whole(&mut writer, outgoing, true, within).await {
             return;
         }
     }
-    let _ = writer.shutdown().await;
+    let _ = timeout(within, writer.shutdown()).await;
 }
 
-async fn write_whole(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> bool {
-    matches!(tokio::time::timeout(WRITE_WITHIN, writer.write_all(bytes)).await, Ok(Ok(())))
-}
-
-async fn close(shared: &Arc<Shared>, flow: &Flow) {
-    shared.sinks.remove(&flow.id);
-    shared.opened.remove_if(&(flow.side, flow.remote), |_, open| open.id == flow.id);
-    leave_address(shared, flow);
-    let _ = shared.to_switch.send(NetEvent::Closed(flow.id)).await;
-}
-
-fn leave_address(shared: &Shared, flow: &Flow) {
-    let key = (flow.side, flow.remote.ip());
-    if let Some(mut open) = shared.per_address.get_mut(&key) {
-        *open = open.saturating_sub(1);
-    }
-    shared.per_address.remove_if(&key, |_, open| *open == 0);
+/// Writes, and lets a TLS layer send what it holds when nothing more waits.
+async fn write_whole(writer: &mut (impl AsyncWrite + Unpin), outgoing: Outgoing, last: bool, within: Duration) -> bool {
+    let bytes = match outgoing {
+        Outgoing::Message(bytes) => bytes,
+        Outgoing::Ping => PING,
+        Outgoing::Pong => PONG,
+    };
+    let writing = async {
+        writer.write_all(&bytes).await?;
+        if last { writer.flush().await } else { Ok(()) }
+    };
+    matches!(timeout(within, writing).await, Ok(Ok(())))
 }

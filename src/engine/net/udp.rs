@@ -1,15 +1,18 @@
 //! Datagram listeners: large kernel buffers, one task each, no wait between packets.
+//!
+//! A datagram that finds no place costs its read and nothing more: it is copied only when it has one.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::Shared;
-use crate::base::flow::Flow;
+use super::{Listener, Shared};
+use crate::base::flow::{Flow, Transport};
 
 /// Largest datagram there is.
 const DATAGRAM: usize = 65_535;
@@ -30,7 +33,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 /// Hands each datagram to the switch until the engine stops.
-pub(super) async fn receive(shared: Arc<Shared>, socket: Arc<UdpSocket>, listener: Flow) {
+pub(super) async fn receive(shared: Arc<Shared>, socket: Arc<UdpSocket>, at: Listener) {
     let mut buffer = BytesMut::zeroed(DATAGRAM);
     loop {
         let received = tokio::select! {
@@ -44,6 +47,9 @@ pub(super) async fn receive(shared: Arc<Shared>, socket: Arc<UdpSocket>, listene
         if datagram.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             continue;
         }
-        shared.deliver(Flow { remote, ..listener }, Bytes::copy_from_slice(datagram));
+        let seen = shared.seen(&at, Transport::Udp, remote, || None);
+        if !shared.inbox.offer(seen.standing(), Flow { remote, local: seen.local, ..at.flow }, datagram) {
+            shared.counters.dropped_in.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

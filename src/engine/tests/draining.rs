@@ -41,15 +41,6 @@ async fn a_drain_ends_calls_politely_refuses_new_ones_and_waits_for_an_emergency
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listener_that_cannot_be_served_does_not_keep_the_others_closed() {
-    let house =
-        House::open(&["sip.agent_listen=[\"udp:127.0.0.1:0\", \"wss:127.0.0.1:0\", \"tls:127.0.0.1:0\"]"]).await;
-    let listeners = house.engine().listeners();
-    assert_eq!(listeners.len(), 3, "{listeners:?}");
-    house.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_says_goodbye_closes_the_ticket_and_leaves_the_directory_free() {
     let mut house = House::open(&[]).await;
     let mut caller = Caller::calls(&house, "12345", "a").await;

@@ -20,6 +20,7 @@ use crate::sip::message::{Message, Method, Name};
 
 mod api;
 mod draining;
+mod listening;
 mod numbers;
 pub(super) mod panics;
 mod strangers;
