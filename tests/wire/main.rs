@@ -19,3 +19,4 @@ mod ring_all;
 mod shutdown;
 mod sound;
 mod tickets;
+mod transports;
