@@ -311,8 +311,14 @@ fn every_message_from_a_stranger_is_survived_and_keeps_nothing() {
             }
         }
         let sent = std::mem::take(&mut engine.wire);
-        assert!(sent.iter().all(|(flow, _)| flow.remote.ip().to_string() == "203.0.113.9"), "answers go where it came from");
-        assert!(sent.iter().all(|(_, bytes)| !bytes.starts_with(b"SIP/2.0 2") || bytes.windows(7).any(|at| at == b"OPTIONS")));
+        assert!(
+            sent.iter().all(|(flow, _)| flow.remote.ip().to_string() == "203.0.113.9"),
+            "answers go where it came from"
+        );
+        assert!(
+            sent.iter()
+                .all(|(_, bytes)| !bytes.starts_with(b"SIP/2.0 2") || bytes.windows(7).any(|at| at == b"OPTIONS"))
+        );
         assert_eq!((engine.tables(), engine.call().clone()), before);
     }
 }

@@ -338,14 +338,14 @@ fn an_offer_without_a_codec_of_ours_is_refused_488_before_anybody_is_rung() {
 const SDP: &str =
     "v=0\r\no=- 5 5 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
 
-/// The INVITE of a caller who lets us offer.
+/// The INVITE of a caller who lets us offer, and knows no reliable provisional answers.
 fn offerless(name: &'static str, bytes: Bytes) -> Bytes {
     if name != "caller" || !bytes.starts_with(b"INVITE") {
         return bytes;
     }
     let text = String::from_utf8(bytes.to_vec()).expect("ASCII");
     let head = text.split("\r\n\r\n").next().expect("a head");
-    let lines = head.split("\r\n").filter(|line| !line.starts_with("Content-"));
+    let lines = head.split("\r\n").filter(|line| !line.starts_with("Content-") && !line.starts_with("Supported"));
     let head = lines.collect::<Vec<_>>().join("\r\n");
     format!("{head}\r\nContent-Length: 0\r\n\r\n").into()
 }

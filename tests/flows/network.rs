@@ -280,14 +280,16 @@ fn judge(town: &Town, seed: u64, calls: usize) {
 
 #[test]
 fn calls_over_datagrams_lost_doubled_and_late_are_each_set_up_once() {
-    for (seed, callers, agents) in SEEDS.into_iter().filter(|seed| (seed.1, seed.2) == (Transport::Udp, Transport::Udp)) {
+    for (seed, callers, agents) in SEEDS.into_iter().filter(|seed| (seed.1, seed.2) == (Transport::Udp, Transport::Udp))
+    {
         run(seed, callers, agents);
     }
 }
 
 #[test]
 fn calls_of_which_one_side_comes_over_streams_are_each_set_up_once() {
-    for (seed, callers, agents) in SEEDS.into_iter().filter(|seed| (seed.1, seed.2) != (Transport::Udp, Transport::Udp)) {
+    for (seed, callers, agents) in SEEDS.into_iter().filter(|seed| (seed.1, seed.2) != (Transport::Udp, Transport::Udp))
+    {
         run(seed, callers, agents);
     }
 }

@@ -76,7 +76,12 @@ pub(crate) fn talking(engine: &mut Engine) -> (Talk, Talk) {
 pub(crate) fn ends_clean(engine: &mut Engine) {
     engine.run_for(Duration::from_secs(64 / 2 + 5));
     let tables = engine.tables();
-    assert_eq!(tables, Tables { answered_registers: tables.answered_registers, ..Tables::default() }, "{}", engine.story());
+    assert_eq!(
+        tables,
+        Tables { answered_registers: tables.answered_registers, ..Tables::default() },
+        "{}",
+        engine.story()
+    );
     engine.assert_journals();
 }
 
@@ -253,7 +258,11 @@ fn rfc3665_3_2_through_two_proxies_toward_bob() {
     let ok = bob.answer(&invite, 200, route, &sdp("10.3.0.9", 31_000));
     engine.receive(bob.flow, ok.replace(&format!("sip:peer@{SEATS}"), "sip:bob@10.3.0.9"));
     let ack = engine.expect(at(SEATS), &["ACK"]).remove(0);
-    assert_eq!(all(&ack, Name::Route), ["<sip:ss1.example;lr>", "<sip:ss2.example;lr>"], "in reverse (RFC 3261 §12.1.2)");
+    assert_eq!(
+        all(&ack, Name::Route),
+        ["<sip:ss1.example;lr>", "<sip:ss2.example;lr>"],
+        "in reverse (RFC 3261 §12.1.2)"
+    );
     assert_eq!(ack.request_uri(), Some(&b"sip:bob@10.3.0.9"[..]));
     let ok = engine.sent_to(at(ALICE)).pop().expect("an answer");
     assert_eq!(words(std::slice::from_ref(&ok)), ["200 INVITE"]);
@@ -371,7 +380,8 @@ fn rfc3665_3_6_a_redirection_is_not_followed_to_strangers() {
     let ack = engine.expect(at(SEATS), &["ACK"]).remove(0);
     assert_eq!(ack.via().branch(), invite.via().branch(), "the ACK of a refusal is the INVITE's");
     engine.run_for(Duration::from_secs(1));
-    let strange: Vec<_> = engine.wire.iter().filter(|(flow, _)| flow.remote.ip().to_string() == "203.0.113.9").collect();
+    let strange: Vec<_> =
+        engine.wire.iter().filter(|(flow, _)| flow.remote.ip().to_string() == "203.0.113.9").collect();
     assert!(strange.is_empty(), "nobody is relayed\n{}", engine.story());
     assert_eq!(words(&engine.sent_to(at(BOB)))[0], "INVITE", "the queue behind the seats");
 }
@@ -458,7 +468,11 @@ fn rfc3665_3_10_unsuccessful_no_response_from_user_agent() {
     engine.run_for(Duration::from_secs(40));
     for seats in ["10.4.0.1:5060", "10.4.0.2:5060"] {
         let tries = words(&engine.sent_to(at(seats)));
-        assert!(tries.len() >= 3 && tries.iter().all(|word| word == "INVITE"), "{seats}: {tries:?}\n{}", engine.story());
+        assert!(
+            tries.len() >= 3 && tries.iter().all(|word| word == "INVITE"),
+            "{seats}: {tries:?}\n{}",
+            engine.story()
+        );
     }
     let sent = engine.sent_to(at(ALICE));
     let last = sent.last().expect("an answer");

@@ -398,7 +398,10 @@ impl Engine {
             let ended = count(|what| matches!(what, Happening::Ended { .. }));
             let closed = count(|what| matches!(what, Happening::Closed));
             assert_eq!((started, ended, closed), (1, 1, 1), "call {id}: {events:#?}");
-            assert!(events.iter().enumerate().all(|(at, event)| event.journal_seq == at as u64 + 1), "call {id}: a gap");
+            assert!(
+                events.iter().enumerate().all(|(at, event)| event.journal_seq == at as u64 + 1),
+                "call {id}: a gap"
+            );
         }
     }
 

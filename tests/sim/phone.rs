@@ -16,6 +16,7 @@ use switch12345::event::reason::EndReason;
 use switch12345::plan::trunk::Reliable;
 use switch12345::rtp::command::LocalMedia;
 use switch12345::sip::message::{Message, Method};
+use switch12345::sip::print::Draft;
 use switch12345::sip::token::TokenKey;
 
 /// What a telephone does by itself.
@@ -180,6 +181,9 @@ impl Phone {
         if message.is(&Method::Notify) {
             let body = String::from_utf8_lossy(message.body()).into_owned();
             self.notified.extend(body.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()));
+            // Its REFER was written by hand, so its leg knows of no subscription.
+            out.push(Draft::response(&message, 200, None).finish().bytes().clone());
+            return;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if let (None, Some(engine), Some(mine)) = (message.method(), message.to_tag(), message.from_tag())

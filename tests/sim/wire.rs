@@ -227,7 +227,8 @@ impl Engine {
     /// Nothing at all is on its way to anybody.
     #[track_caller]
     pub fn expect_silence(&self) {
-        let left: Vec<_> = self.wire.iter().map(|(flow, bytes)| (flow.remote, crate::engine::first_line(bytes))).collect();
+        let left: Vec<_> =
+            self.wire.iter().map(|(flow, bytes)| (flow.remote, crate::engine::first_line(bytes))).collect();
         assert!(left.is_empty(), "{left:?}\n{}", self.story());
     }
 

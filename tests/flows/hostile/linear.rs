@@ -30,7 +30,10 @@ fn best(mut work: impl FnMut()) -> Duration {
 fn assert_linear(what: &str, short: usize, make: impl Fn(usize) -> Vec<u8>, read: impl Fn(&[u8])) {
     let (small, large) = (make(short), make(short * TIMES));
     let (one, eight) = (best(|| read(&small)), best(|| read(&large)));
-    assert!(eight < one.max(Duration::from_micros(20)) * LINE, "{what}: {one:?} at {short}, {eight:?} at {TIMES} times that");
+    assert!(
+        eight < one.max(Duration::from_micros(20)) * LINE,
+        "{what}: {one:?} at {short}, {eight:?} at {TIMES} times that"
+    );
 }
 
 fn wide() -> Limits {
@@ -55,14 +58,24 @@ fn invite(uri: &str, extra: &str) -> Vec<u8> {
 #[test]
 fn a_uri_with_ten_thousand_parameters_is_read_in_linear_time() {
     let params = |count: usize| (0..count).map(|nth| format!(";p{nth}={nth}")).collect::<String>();
-    assert_linear("uri", 1_250, |count| format!("sip:a@h{}", params(count)).into_bytes(), |bytes| {
-        let uri = Uri::parse(bytes).expect("a URI");
-        black_box((uri.host(), uri.param("nothing").is_some(), uri.to_string().len()));
-    });
+    assert_linear(
+        "uri",
+        1_250,
+        |count| format!("sip:a@h{}", params(count)).into_bytes(),
+        |bytes| {
+            let uri = Uri::parse(bytes).expect("a URI");
+            black_box((uri.host(), uri.param("nothing").is_some(), uri.to_string().len()));
+        },
+    );
     assert_linear("request-URI", 2_000, |count| invite(&format!("sip:a@h{}", params(count)), ""), read_message);
-    assert_linear("Contact", 2_000, |count| format!("<sip:a@h>{}", params(count)).into_bytes(), |bytes| {
-        black_box(Contacts::parse(text::pieces(bytes, b',')).is_ok());
-    });
+    assert_linear(
+        "Contact",
+        2_000,
+        |count| format!("<sip:a@h>{}", params(count)).into_bytes(),
+        |bytes| {
+            black_box(Contacts::parse(text::pieces(bytes, b',')).is_ok());
+        },
+    );
 }
 
 #[test]
@@ -84,7 +97,8 @@ fn heads_of_many_lines_are_read_in_linear_time() {
 #[test]
 fn values_that_tempt_a_scan_to_go_back_are_read_in_linear_time() {
     for piece in ["\"", "\\\"", "<", "<\"", ",", ";", "\"\\", "=\"", "%", "@", ":", "[", "?", "&", " ", "\r\n "] {
-        for field in ["Contact: ", "m: <sip:a@h>;", "Authorization: Digest a=", "v: ", "X: ", "Reason: Q.850;", "Via: "] {
+        for field in ["Contact: ", "m: <sip:a@h>;", "Authorization: Digest a=", "v: ", "X: ", "Reason: Q.850;", "Via: "]
+        {
             let make = |count: usize| {
                 let mut value = field.to_owned();
                 value.push_str(&piece.repeat(count));
@@ -111,8 +125,14 @@ fn a_stream_fed_byte_by_byte_is_cut_in_linear_time() {
     assert_linear("many lines", 500, |count| invite("sip:b@h", &"X: 1\r\n".repeat(count)), feed);
     assert_linear("a head without end", 4_000, |count| format!("INVITE {}", "a".repeat(count)).into_bytes(), feed);
     assert_linear("keep-alives", 4_000, |count| "\r\n\r\n".repeat(count).into_bytes(), feed);
-    assert_linear("a body", 4_000, |count| {
-        let head = String::from_utf8(invite("sip:b@h", "")).expect("text");
-        format!("{}{}", head.replace("Content-Length: 0", &format!("Content-Length: {count}")), "x".repeat(count)).into()
-    }, feed);
+    assert_linear(
+        "a body",
+        4_000,
+        |count| {
+            let head = String::from_utf8(invite("sip:b@h", "")).expect("text");
+            format!("{}{}", head.replace("Content-Length: 0", &format!("Content-Length: {count}")), "x".repeat(count))
+                .into()
+        },
+        feed,
+    );
 }

@@ -85,7 +85,8 @@ fn a_thousand_vias_and_a_deep_route_are_refused_or_answered_whole() {
 fn octets_of_no_charset_folding_and_compact_names_are_read() {
     let flow = udp(Side::Trunk, "10.1.0.8:5060");
     let folded = invite("X-Folded: one\r\n two\r\n\tthree\r\n");
-    let compact = invite("").replace("Via:", "v:").replace("From:", "f:").replace("To:", "t:").replace("Call-ID:", "i:");
+    let compact =
+        invite("").replace("Via:", "v:").replace("From:", "f:").replace("To:", "t:").replace("Call-ID:", "i:");
     let compact = compact.replace("Contact:", "m :").replace("Content-Type:", "c:").replace("Content-Length:", "l:");
     for text in [folded, compact] {
         let mut engine = Engine::new(1);

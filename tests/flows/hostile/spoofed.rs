@@ -27,9 +27,8 @@ use crate::engine::{Engine, Tables, udp};
 use crate::rfc3665::{ALICE, BOB, at, engine, ringing, talking};
 use crate::wire::{Talk, read, sdp_with, word};
 
-const REQUESTS: [&str; 12] = [
-    "ACK", "BYE", "CANCEL", "INVITE", "INFO", "REFER", "NOTIFY", "OPTIONS", "MESSAGE", "UPDATE", "PRACK", "SUBSCRIBE",
-];
+const REQUESTS: [&str; 12] =
+    ["ACK", "BYE", "CANCEL", "INVITE", "INFO", "REFER", "NOTIFY", "OPTIONS", "MESSAGE", "UPDATE", "PRACK", "SUBSCRIBE"];
 const RESPONSES: [u16; 13] = [100, 180, 183, 200, 202, 302, 401, 404, 408, 481, 486, 491, 503];
 const STRANGER: &str = "203.0.113.66:5060";
 const OTHER_TRUNK: &str = "10.2.0.9:5060";
@@ -370,7 +369,8 @@ fn every_request_repeated_draws_the_same_answer_and_nothing_else() {
             let body = if method == "INVITE" { sdp_with("10.1.0.7", 30_000, 2, "sendrecv") } else { String::new() };
             let request = talk.request(method, extra, &body);
             engine.receive(talk.flow, request.clone());
-            let first: Vec<_> = engine.sent_to(talk.flow.remote).iter().filter(|sent| sent.is_response()).cloned().collect();
+            let first: Vec<_> =
+                engine.sent_to(talk.flow.remote).iter().filter(|sent| sent.is_response()).cloned().collect();
             assert!(!first.is_empty(), "{method}: no answer\n{}", engine.story());
             engine.wire.clear();
             let before = engine.calls.clone();
@@ -397,7 +397,9 @@ fn answers_go_where_the_packet_came_from_whatever_it_says() {
         "Via: SIP/2.0/TCP [2001:db8::1];branch=z9hG4bKlie",
     ];
     for lie in lies {
-        for (side, source) in [(Side::Trunk, "10.1.0.44:6000"), (Side::Agent, "10.8.0.44:6000"), (Side::Trunk, STRANGER)] {
+        for (side, source) in
+            [(Side::Trunk, "10.1.0.44:6000"), (Side::Agent, "10.8.0.44:6000"), (Side::Trunk, STRANGER)]
+        {
             for method in ["INVITE", "OPTIONS", "REGISTER", "BYE", "MESSAGE", "SUBSCRIBE", "NONSENSE"] {
                 let mut engine = Engine::new(1);
                 let flow = udp(side, source);
