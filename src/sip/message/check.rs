@@ -9,6 +9,7 @@ use super::super::header::address::Contacts;
 use super::super::header::via::Via;
 use super::super::uri::Scheme;
 use super::{Message, Method, Name};
+use crate::base::number::sos_lines;
 
 /// A request to be refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +87,9 @@ impl Message {
             Some(Err(fault)) => return Err(Refusal::bad(format_args!("request-URI: {fault}"))),
             None => return Ok(()),
         };
-        if uri.scheme() == Scheme::Other {
+        // A service URN of an emergency is served like the number it stands for (RFC 5031 §4.2).
+        let urgent = || str::from_utf8(uri.as_bytes()).is_ok_and(|uri| sos_lines(uri).is_some());
+        if uri.scheme() == Scheme::Other && !urgent() {
             return Err(Refusal::new(416, "Unsupported URI Scheme"));
         }
         if uri.headers().next().is_some() {
