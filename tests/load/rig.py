@@ -62,12 +62,14 @@ class Rig:
         for process in reversed(self.processes):
             if process.poll() is None:
                 process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        for process in self.processes:
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if not self.args.keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     def ports(self, count=1):
         self.port += count
@@ -117,27 +119,32 @@ class Rig:
         out = open(self.dir / f"{name}.out", "w")
         return self.start(command, env=os.environ | {"TERM": "dumb"}, stdout=out, stderr=out)
 
-    def callee(self):
-        port = self.ports()
+    def callee(self, port):
         self.sipp("callee", "agent.xml", "-p", port, "-mp", 7000)
-        return port
 
     def caller(self, to, dialled, rate, calls, hold_ms, trace=False, limit=4000):
         options = ["-p", self.ports(), "-r", rate, "-m", calls, "-l", limit, "-d", hold_ms, "-key", "citizen",
                    "13800001234", "-key", "dialled", f"sip:{dialled}@127.0.0.1", "-timeout", calls // rate + 60]
+        options += ["-trace_stat", "-stf", self.dir / "caller.csv", "-fd", "1"]
         if trace:
             options += ["-trace_shortmsg", "-shortmessage_file", self.dir / "caller.msg"]
         return self.sipp("caller", "caller.xml", *options, to=to)
 
     def registered(self, to, port):
+        """Registers the phones from the port where they will be called: that is where they are reached."""
         rows = ["SEQUENTIAL"]
         for nth in range(AGENTS):
             agent = 1001 + nth
             rows.append(f"{agent};[authentication username={agent} password=demo-{agent}];127.0.0.1:{port}")
         (self.dir / "agents.csv").write_text("\n".join(rows) + "\n")
-        options = ["-inf", self.dir / "agents.csv", "-m", AGENTS, "-r", 50, "-p", self.ports()]
+        options = ["-inf", self.dir / "agents.csv", "-m", AGENTS, "-r", 50, "-p", port]
         if self.sipp("register", "register.xml", *options, to=to).wait(30):
             sys.exit("the phones do not register")
+
+    def failed(self):
+        """Calls of the last run that did not end as the scenario says."""
+        head, *rows = (self.dir / "caller.csv").read_text().strip().splitlines()
+        return int(rows[-1].split(";")[head.split(";").index("FailedCall(C)")])
 
     def delays(self):
         """Milliseconds from each INVITE to its first 18x."""
@@ -187,7 +194,7 @@ def percentiles(delays):
 
 def one_run(args, kind, rate, calls, trace):
     with Rig(args) as rig:
-        far = rig.callee()
+        far = rig.ports()
         if kind == "proxy":
             port = rig.ports()
             text = (HERE / "kamailio.cfg").read_text().replace("TARGET", f"127.0.0.1:{far}")
@@ -201,8 +208,13 @@ def one_run(args, kind, rate, calls, trace):
             process, to, phones, receiver = rig.engine(far, args.tickets, args.number)
             if kind == "queued":
                 rig.registered(phones, far)
+        rig.callee(far)
         dialled = "12345" if kind == "queued" else "12366"
-        run = lambda: rig.caller(to, dialled, rate, calls, args.hold, trace).wait()
+
+        def run():
+            rig.caller(to, dialled, rate, calls, args.hold, trace).wait()
+            return rig.failed()
+
         per_call, more = cost(rig, process.pid, run, calls)
         if trace:
             more["invite_to_18x_ms"] = percentiles(rig.delays())
@@ -227,8 +239,9 @@ def repeated(args, kind, rate, calls, trace=False):
 
 def held(args):
     with Rig(args) as rig:
-        far = rig.callee()
+        far = rig.ports()
         engine, to, phones, _ = rig.engine(far, args.tickets, args.number)
+        rig.callee(far)
         # The first calls make buffers and threads that stay.
         rig.caller(to, "12366", 50, 200, 100).wait()
         time.sleep(1)
@@ -255,8 +268,10 @@ def main():
     parser.add_argument("--data", help="the data directory, to choose its disk")
     parser.add_argument("--perf", help="a file for perf record")
     parser.add_argument("--port", type=int, default=16600, help="the first of about 40 ports used")
+    parser.add_argument("--keep", action="store_true", help="keep the files of the run in /tmp")
     parser.add_argument("--set", action="append", default=[])
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     if args.what == "held":
         return held(args)
     if args.what == "steps":
