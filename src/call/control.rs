@@ -102,8 +102,8 @@ pub(super) struct Spare {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Control {
     pub(super) identity: Identity,
-    pub(super) origins: Origins,
-    pub(super) cursor: Cursor,
+    pub(super) origins: Arc<Origins>,
+    pub(super) cursor: Arc<Cursor>,
     pub(super) journal_seq: u64,
     pub(super) gate: Gate,
     pub(super) legs: Legs,
@@ -111,7 +111,7 @@ pub struct Control {
     pub(super) attempts: Vec<Attempt>,
     pub(super) handover: Option<HandOver>,
     pub(super) spare: Option<Spare>,
-    pub(super) queue_step: Option<QueueStep>,
+    pub(super) queue_step: Option<Arc<QueueStep>>,
     pub(super) joined_at: Option<Mono>,
     pub(super) avoid: Vec<AgentId>,
     pub(super) greeted: bool,
@@ -442,7 +442,7 @@ impl Control {
 
     /// What stays known of its beginning.
     #[must_use]
-    pub const fn origins(&self) -> &Origins {
+    pub fn origins(&self) -> &Origins {
         &self.origins
     }
 

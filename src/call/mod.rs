@@ -21,6 +21,8 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::LegId;
@@ -86,7 +88,8 @@ pub enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Call {
     control: Control,
-    legs: Vec<(LegId, Leg)>,
+    /// Shared with the clone kept before an input: only the leg that acts is copied.
+    legs: Vec<(LegId, Arc<Leg>)>,
 }
 
 /// What one leg reported, or what control is to be told next.
@@ -104,7 +107,7 @@ impl Call {
                 let caller = Leg::incoming(now, &names, terms.legs, &invite, &mut reported);
                 let mut doing = Vec::new();
                 let control = Control::inbound(now, terms.plans, identity, &facts, &mut doing);
-                let mut call = Self { control, legs: vec![(CALLER, caller)] };
+                let mut call = Self { control, legs: vec![(CALLER, Arc::new(caller))] };
                 let mut told = Told::new();
                 call.sort(CALLER, reported, &mut told, out);
                 call.carry_out(now, terms, doing, &mut told, out);
@@ -128,7 +131,8 @@ impl Call {
             CallInput::Consult { leg, agent, dialled, invite } => {
                 let mut reported = Vec::new();
                 let names = names(&self.control.identity, terms, leg);
-                self.legs.push((leg, Leg::incoming(now, &names, terms.legs, &invite, &mut reported)));
+                let line = Leg::incoming(now, &names, terms.legs, &invite, &mut reported);
+                self.legs.push((leg, Arc::new(line)));
                 told.push_back(ControlInput::Consult { leg, agent, dialled });
                 self.sort(leg, reported, &mut told, out);
             }
@@ -175,7 +179,7 @@ impl Call {
             match wanted {
                 Doing::Make(id) => {
                     let names = names(&self.control.identity, terms, id);
-                    self.legs.push((id, Leg::outgoing(&names)));
+                    self.legs.push((id, Arc::new(Leg::outgoing(&names))));
                 }
                 Doing::Act(id, action) => {
                     self.with_leg(id, told, out, |leg, reported| leg.act(now, terms.legs, action, reported));
@@ -195,7 +199,7 @@ impl Call {
     ) {
         let mut reported = Vec::new();
         if let Some((_, leg)) = self.legs.iter_mut().find(|(own, _)| *own == id) {
-            act(leg, &mut reported);
+            act(Arc::make_mut(leg), &mut reported);
         }
         self.sort(id, reported, told, out);
     }
@@ -267,12 +271,12 @@ impl Call {
     /// The protocol of a leg, to look at (dialog names for Replaces, flows for a dying connection).
     #[must_use]
     pub fn leg(&self, id: LegId) -> Option<&Leg> {
-        self.legs.iter().find(|(own, _)| *own == id).map(|(_, leg)| leg)
+        self.legs.iter().find(|(own, _)| *own == id).map(|(_, leg)| leg.as_ref())
     }
 
     /// All legs that still have a transaction, with their protocol.
     pub fn legs(&self) -> impl Iterator<Item = (LegId, &Leg)> {
-        self.legs.iter().map(|(id, leg)| (*id, leg))
+        self.legs.iter().map(|(id, leg)| (*id, leg.as_ref()))
     }
 }
 

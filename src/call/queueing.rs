@@ -31,7 +31,7 @@ impl Control {
     pub(super) fn enter_queue(&mut self, cx: &mut Cx<'_>, step: QueueStep, again: bool) {
         let wants = self.wants(&step, again);
         let ring = cx.plans.pinned.queue(&step.queue).map_or(RING, |queue| queue.ring);
-        self.queue_step = Some(step.clone());
+        self.queue_step = Some(Arc::new(step.clone()));
         let answered = self.legs.alive(CALLER).is_some_and(|leg| leg.talks());
         let greeting = step.greeting.clone().filter(|_| !again && !self.greeted);
         self.phase = Phase::Queueing(Box::new(Queueing {
@@ -76,7 +76,7 @@ impl Control {
 
     /// The caller waits again, ahead of others of his priority, because whoever served him is gone.
     pub(super) fn requeue(&mut self, cx: &mut Cx<'_>) {
-        let step = self.queue_step.clone().or_else(|| {
+        let step = self.queue_step.as_deref().cloned().or_else(|| {
             let tenant = self.tenant(cx.plans.pinned)?;
             let queue = tenant.queues.get(&tenant.main_queue)?;
             Some(QueueStep {

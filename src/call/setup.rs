@@ -90,7 +90,7 @@ impl Control {
         let emergency = matches!(route.verdict, Verdict::Emergency(_));
         let mut call = Self {
             identity,
-            origins: Origins {
+            origins: Arc::new(Origins {
                 tenant: route.tenant.clone(),
                 trunk: inbound.trunk.clone(),
                 invited: now,
@@ -102,8 +102,8 @@ impl Control {
                 max_forwards: inbound.max_forwards,
                 answer_first: trunk.is_none_or(|trunk| trunk.answer_before_queue),
                 early_max: trunk.map_or(EARLY_EVERY, |trunk| trunk.early_media_max),
-            },
-            cursor: route.cursor.clone(),
+            }),
+            cursor: Arc::new(route.cursor.clone()),
             journal_seq: 0,
             gate: Gate::Open { unstored: false },
             legs: Legs::default(),
@@ -205,7 +205,7 @@ impl Control {
 
     /// Walks on in the plan.
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>, outcome: Outcome) {
-        let step = cx.plans.pinned.advance(&mut self.cursor, outcome, cx.now.wall);
+        let step = cx.plans.pinned.advance(Arc::make_mut(&mut self.cursor), outcome, cx.now.wall);
         self.start_step(cx, step);
     }
 

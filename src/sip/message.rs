@@ -15,6 +15,7 @@ mod phrase;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -36,7 +37,8 @@ use super::uri::Uri;
 pub struct Message {
     pub(super) bytes: Bytes,
     pub(super) start: Start,
-    pub(super) lines: Vec<Line>,
+    /// Shared by clones, and no longer than the header section.
+    pub(super) lines: Arc<[Line]>,
     pub(super) body_at: usize,
     pub(super) via: Via,
     pub(super) from: NameAddr,

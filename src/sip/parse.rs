@@ -443,7 +443,7 @@ impl Reader {
         let message = Message {
             bytes,
             start: self.start,
-            lines: self.lines,
+            lines: self.lines.into(),
             body_at: self.body_at,
             via,
             from,
