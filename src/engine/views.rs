@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::base::id::{AgentId, CallId};
 use crate::base::secret::Masked;
 use crate::call::Call;
-use crate::call::legs::CallLeg;
+use crate::call::legs::{CallLeg, Stage};
 use crate::call::phase::Phase;
 use crate::event::call::{CallEvent, Happening, LegRole};
 
@@ -25,7 +25,7 @@ pub struct LegView {
     /// What it is to the call.
     pub role: LegRole,
     /// `setup`, `ringing`, `talking`, `gone`.
-    pub stage: String,
+    pub stage: &'static str,
     /// The agent, for agents' legs.
     pub agent: Option<AgentId>,
     /// The unit, for departments.
@@ -75,8 +75,11 @@ pub struct CallViews {
 impl CallViews {
     /// Shows a call as it now is.
     pub fn show(&self, call: &Call) {
-        let view = CallView::of(call);
-        self.calls.insert(view.call_id, view);
+        let id = call.control().identity().call;
+        if let Some(mut view) = self.calls.get_mut(&id) {
+            return view.renew(call);
+        }
+        self.calls.insert(id, CallView::of(call));
     }
 
     /// Shows a call no more.
@@ -160,6 +163,21 @@ impl CallView {
             legs: control.legs().iter().filter(|leg| leg.is_alive()).map(LegView::of).collect(),
         }
     }
+
+    /// Brings up to date what can change; after most inputs that is nothing.
+    fn renew(&mut self, call: &Call) {
+        let control = call.control();
+        self.phase = phase(control.phase());
+        self.emergency = control.is_guarded();
+        if self.ticket_no.as_deref() != control.ticket_no().map(AsRef::as_ref) {
+            self.ticket_no = control.ticket_no().map(ToString::to_string);
+        }
+        let alive = || control.legs().iter().filter(|leg| leg.is_alive());
+        let same = alive().count() == self.legs.len() && alive().zip(&self.legs).all(|(leg, view)| view.is_of(leg));
+        if !same {
+            self.legs = alive().map(LegView::of).collect();
+        }
+    }
 }
 
 impl LegView {
@@ -167,11 +185,25 @@ impl LegView {
         Self {
             leg: leg.id.0,
             role: leg.role,
-            stage: format!("{:?}", leg.stage).to_lowercase(),
+            stage: stage(leg.stage),
             agent: leg.party.agent.clone(),
             unit: leg.party.unit.as_ref().map(ToString::to_string),
             number: leg.party.number.as_ref().map(|number| Masked(number).to_string()),
         }
+    }
+
+    /// Whether it shows the leg as it is; who stands behind a leg never changes.
+    fn is_of(&self, leg: &CallLeg) -> bool {
+        self.leg == leg.id.0 && self.role == leg.role && self.stage == stage(leg.stage)
+    }
+}
+
+const fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Setup => "setup",
+        Stage::Ringing => "ringing",
+        Stage::Talking => "talking",
+        Stage::Gone => "gone",
     }
 }
 
