@@ -4,7 +4,18 @@
 //! That work is linear is by construction (each scan in `sip::parse`, `sip::text` and `sip::frame` only goes forward,
 //! and says so); here inputs are chosen to be the worst for a scan that goes back.
 
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+//!
+//! | file | against |
+//! |---|---|
+//! | here | the message parser, every header's reader, the framer |
+//! | `fuzz/bodies` | session descriptions, multipart bodies |
+//! | `fuzz/transactions` | the four transaction machines: any events in any order |
+//! | `fuzz/calls` | the switch and live calls, one of them an emergency |
+//!
+//! `SWITCH12345_FUZZ` multiplies the number of cases; what fails is kept in a `.proptest-regressions` file and tried
+//! first ever after.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -27,6 +38,31 @@ use switch12345::sip::parse::Limits;
 use switch12345::sip::print::Draft;
 use switch12345::sip::text;
 use switch12345::sip::uri::Uri;
+
+#[path = "fuzz/bodies.rs"]
+mod bodies;
+#[path = "fuzz/calls.rs"]
+mod calls;
+#[path = "sim/engine.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
+mod engine;
+#[path = "sim/media.rs"]
+#[expect(dead_code, reason = "each test binary uses its own part of the harness")]
+mod media;
+#[path = "sim/town.rs"]
+#[expect(unreachable_pub, reason = "shared by several test binaries")]
+mod town;
+#[path = "fuzz/transactions.rs"]
+mod transactions;
+#[path = "sim/wire.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each test binary uses its own part of the harness")]
+mod wire;
+
+/// This many cases, or a multiple of them.
+fn cases(usual: u32) -> ProptestConfig {
+    let times = std::env::var("SWITCH12345_FUZZ").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    ProptestConfig::with_cases(usual.saturating_mul(times))
+}
 
 /// Pieces out of which a generator makes messages that get far into the parser before they fail.
 const PIECES: [&[u8]; 44] = [
@@ -164,7 +200,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn arbitrary_octets_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
