@@ -9,8 +9,8 @@
 //! - we were called: make a [`Dialog::uas`] with our tag, write answers with [`Dialog::respond`].
 //! - either way: check each request with [`Dialog::on_request`], write ours with [`Dialog::request`].
 //!
-//! The route set is fixed when the dialog is confirmed; only the target moves, by a Contact in a re-INVITE or UPDATE
-//! (or our answer to one) that succeeds. All sends go over the stored [`Flow`]: request-URI and Route say where a
+//! The route set is fixed when the dialog is confirmed; only the target moves, by a Contact in a re-INVITE, UPDATE or
+//! SUBSCRIBE (or our answer to one) that succeeds. All sends go over the stored [`Flow`]: request-URI and Route say where a
 //! message is meant to go, not over what.
 //!
 //! Deliberately absent: transactions, bodies ([`super::offer_answer`]), subscriptions' lifetimes, SIPS policy.
@@ -231,7 +231,7 @@ impl Dialog {
     }
 
     /// Begins an answer of ours to a request of theirs in this dialog: with our tag, the Via stamped, and our Contact
-    /// where one belongs. A 2xx to INVITE confirms the dialog, a 2xx to INVITE or UPDATE moves the target.
+    /// where one belongs. A 2xx to INVITE confirms the dialog, a 2xx to INVITE, UPDATE or SUBSCRIBE moves the target.
     pub fn respond(&mut self, request: &Message, status: u16, phrase: Option<&str>) -> Draft {
         let method = request.cseq_method();
         if (200..300).contains(&status) {
@@ -522,7 +522,7 @@ fn detached(bytes: impl AsRef<[u8]>) -> Bytes {
 }
 
 const fn moves_target(method: &Method) -> bool {
-    matches!(method, Method::Invite | Method::Update)
+    matches!(method, Method::Invite | Method::Update | Method::Subscribe)
 }
 
 const fn ends_on_481(method: &Method) -> bool {

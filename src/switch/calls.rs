@@ -73,17 +73,26 @@ impl Calls {
         self.merges.get(merge).is_some_and(|first| first != key)
     }
 
-    /// Notes what an agent's leg does, as its call said.
-    pub fn note_line(&mut self, agent: AgentId, leg: MediaLeg, state: LineState) {
+    /// Notes what an agent's leg does, as its call said; whether that is news.
+    pub fn note_line(&mut self, agent: AgentId, leg: MediaLeg, state: LineState) -> bool {
         let lines = self.lines.entry(agent.clone()).or_default();
+        let before = lines.get(&leg).copied();
         if state == LineState::Idle {
             lines.remove(&leg);
         } else if self.live.contains_key(&leg.call) {
             lines.insert(leg, state);
         }
+        let news = before != lines.get(&leg).copied();
         if lines.is_empty() {
             self.lines.remove(&agent);
         }
+        news
+    }
+
+    /// What an agent's legs do.
+    #[must_use]
+    pub fn lines_of(&self, agent: &AgentId) -> Vec<(MediaLeg, LineState)> {
+        self.lines.get(agent).into_iter().flatten().map(|(leg, state)| (*leg, *state)).collect()
     }
 
     /// The call an agent talks in.
@@ -93,19 +102,25 @@ impl Calls {
         self.lines.get(agent)?.iter().find(|(_, state)| talking(state)).map(|(leg, _)| leg.call)
     }
 
-    /// A call is over.
-    pub fn remove(&mut self, call: CallId) {
-        let Some(live) = self.live.remove(&call) else { return };
+    /// A call is over; the agents who still had a leg in it.
+    pub fn remove(&mut self, call: CallId) -> Vec<AgentId> {
+        let Some(live) = self.live.remove(&call) else { return Vec::new() };
         for key in live.keys {
             self.invites.remove(&key);
         }
         for merge in live.merges {
             self.merges.remove(&merge);
         }
-        self.lines.retain(|_, lines| {
+        let mut freed = Vec::new();
+        self.lines.retain(|agent, lines| {
+            let before = lines.len();
             lines.retain(|leg, _| leg.call != call);
+            if lines.len() < before {
+                freed.push(agent.clone());
+            }
             !lines.is_empty()
         });
+        freed
     }
 
     /// How many live.

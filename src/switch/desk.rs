@@ -1,6 +1,6 @@
 //! Agents' phones: who has shown the password, where they are registered, and what the queues hear of it.
 //!
-//! A REGISTER over datagrams that was granted is remembered with its answer for the time its repetitions may come,
+//! A REGISTER or SUBSCRIBE over datagrams that was proven is remembered with its answer for the time its repetitions may come,
 //! because a repeated one would fail the nonce count. Challenges keep no state. Which flow reaches a phone is
 //! [`registrar`](crate::sip::registrar)'s; who guesses passwords is slowed down by [`damping`](super::damping) and who
 //! asks without end is not answered by [`throttle`](super::throttle). Deliberately absent: Service-Route, GRUU.
@@ -32,7 +32,7 @@ mod proof;
 
 pub(super) use proof::Proof;
 
-/// Answered REGISTERs remembered at once.
+/// Answered requests remembered at once.
 const REMEMBERED: usize = 8_192;
 
 /// Registrations and the proof behind them.
@@ -90,9 +90,7 @@ impl Desk {
         arrived: &Arrived,
         out: &mut Vec<SwitchEffect>,
     ) {
-        self.forget_old(now);
-        if let Some(answer) = self.answered.get(&key) {
-            out.push(SwitchEffect::Transmit(arrived.flow, answer.clone()));
+        if self.repeat(now, &key, arrived, out) {
             return;
         }
         let Proof::Agent(agent) = self.prove(now, settings, product, arrived, out) else { return };
@@ -109,10 +107,7 @@ impl Desk {
             Err(fault) => fault.dress(draft(arrived, product, fault.status())),
         };
         let response = response.header(Name::Date, http_date(now)).finish();
-        if !arrived.flow.transport.is_reliable() {
-            self.remember(now, &settings_timers(settings), key, &response);
-        }
-        out.push(SwitchEffect::Transmit(arrived.flow, response.bytes().clone()));
+        self.answer_once(now, &settings_timers(settings), key, arrived, &response, out);
         self.tell(effects, out);
         // A refresh is a sign of life too.
         if registered.is_ok() && !self.registrar.bindings(&agent).is_empty() {
@@ -160,6 +155,30 @@ impl Desk {
                 out.push(reachable(agent, false));
             }
         }
+    }
+
+    /// Answers a repeated request as it was answered; whether it was one.
+    pub(super) fn repeat(&mut self, now: Now, key: &TxKey, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
+        self.forget_old(now);
+        let answer = self.answered.get(key).cloned();
+        out.extend(answer.iter().map(|answer| SwitchEffect::Transmit(arrived.flow, answer.clone())));
+        answer.is_some()
+    }
+
+    /// Answers a request whose proof serves once, so that over datagrams its repetitions get the same answer.
+    pub(super) fn answer_once(
+        &mut self,
+        now: Now,
+        timers: &SipTimers,
+        key: TxKey,
+        arrived: &Arrived,
+        response: &Message,
+        out: &mut Vec<SwitchEffect>,
+    ) {
+        if !arrived.flow.transport.is_reliable() {
+            self.remember(now, timers, key, response);
+        }
+        out.push(SwitchEffect::Transmit(arrived.flow, response.bytes().clone()));
     }
 
     fn remember(&mut self, now: Now, timers: &SipTimers, key: TxKey, response: &Message) {

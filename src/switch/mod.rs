@@ -6,6 +6,7 @@
 //! | request with a To-tag | by the tag we minted, to its leg; unknown: 481 (ACK: silence) |
 //! | repeated INVITE, CANCEL, ACK without a tag of ours | by the key of the INVITE |
 //! | INVITE from a trunk | plan, admission, a new call; unknown source: 403 |
+//! | SUBSCRIBE from an agent | digest; watches a line ([`subscribe`]) |
 //! | INVITE from an agent | digest; in a talk: a consult leg of that call |
 //! | REGISTER | digest, bindings ([`desk`]) |
 //! | OPTIONS | 200 |
@@ -40,6 +41,7 @@ use crate::switch::admission::Admission;
 use crate::switch::calls::Calls;
 use crate::switch::desk::Desk;
 use crate::switch::own::{Outcome, Own};
+use crate::switch::subscribe::Subscriptions;
 use crate::switch::words::{Counted, SwitchEffect};
 
 pub mod admission;
@@ -51,6 +53,7 @@ mod incoming;
 mod outside;
 mod own;
 mod reading;
+mod subscribe;
 mod throttle;
 pub mod words;
 
@@ -58,7 +61,10 @@ pub mod words;
 const SUPPORTED: &[&str] = &["replaces", "timer"];
 /// Extensions a REGISTER may require.
 const REGISTER_SUPPORTED: &[&str] = &["path", "outbound"];
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, NOTIFY, INFO";
+/// Methods served on the trunk side.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO";
+/// Methods served on the agent side.
+const AGENT_ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, REGISTER, SUBSCRIBE";
 
 /// The engine's secrets and its beginning randomness; all come in as values.
 #[derive(Clone)]
@@ -80,6 +86,7 @@ pub struct Switch {
     calls: Calls,
     desk: Desk,
     own: Own,
+    subscriptions: Subscriptions,
     admission: Admission,
     resolved: BTreeMap<String, Vec<SocketAddr>>,
 }
@@ -98,6 +105,7 @@ impl Switch {
             calls: Calls::default(),
             desk,
             own: Own::new(secrets.tokens),
+            subscriptions: Subscriptions::new(secrets.tokens),
             admission,
             resolved: BTreeMap::new(),
         }
@@ -127,6 +135,7 @@ impl Switch {
     pub fn closed(&mut self, flow: FlowId, out: &mut Vec<SwitchEffect>) {
         self.desk.closed(flow, out);
         let mut outcomes = Vec::new();
+        self.subscriptions.closed(flow);
         self.own.closed(flow, &mut outcomes);
         self.on_outcomes(outcomes);
     }
@@ -138,18 +147,23 @@ impl Switch {
 
     /// A call is over; a call that did not end whole leaves nothing of itself here either.
     pub fn call_over(&mut self, call: CallId) {
-        self.calls.remove(call);
+        for agent in self.calls.remove(call) {
+            self.subscriptions.changed(&agent);
+        }
         self.admission.leave(call);
     }
 
     /// An agent's leg changed, as its call said.
     pub fn note_line(&mut self, agent: AgentId, leg: MediaLeg, state: LineState) {
-        self.calls.note_line(agent, leg, state);
+        if self.calls.note_line(agent.clone(), leg, state) {
+            self.subscriptions.changed(&agent);
+        }
     }
 
     /// A new plan is in force.
     pub fn replan(&mut self, plan: Arc<Plan>, out: &mut Vec<SwitchEffect>) {
         self.desk.replan(&plan.settings, out);
+        self.subscriptions.retain(|agent| plan.settings.agents.contains_key(agent));
         self.admission.set_caps(plan.settings.limits.calls_max, plan.settings.limits.calls_per_second);
         self.plan = plan;
     }
@@ -175,18 +189,25 @@ impl Switch {
         let mut outcomes = Vec::new();
         self.own.on_deadline(now, out, &mut outcomes);
         self.on_outcomes(outcomes);
+        self.notify(now, out);
     }
 
     /// When to wake.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        [self.desk.deadline(), self.own.deadline()].into_iter().flatten().min()
+        [self.desk.deadline(), self.own.deadline(), self.subscriptions.deadline()].into_iter().flatten().min()
     }
 
     /// The registrations.
     #[must_use]
     pub const fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Subscriptions that live, names held for them, and requests of our own without an answer.
+    #[must_use]
+    pub fn watching(&self) -> (usize, usize, usize) {
+        (self.subscriptions.len(), self.subscriptions.names(), self.own.len())
     }
 
     /// The live calls.
@@ -235,7 +256,7 @@ impl Switch {
     fn on_outcomes(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
         for outcome in outcomes {
             match outcome.errand {
-                own::Errand::Notify(_) => {}
+                own::Errand::Notify(number) => self.subscriptions.notified(number, &outcome.fate),
             }
         }
     }
@@ -271,22 +292,28 @@ impl Switch {
             Method::Bye | Method::Info | Method::Notify | Method::Refer => {
                 self.refuse(&arrived, 481, None, &[], out);
             }
+            Method::Subscribe if arrived.flow.side == Side::Agent => self.on_subscribe(now, key, &arrived, out),
             Method::Prack | Method::Update | Method::Subscribe | Method::Message | Method::Publish => {
-                self.refuse(&arrived, 405, None, &[(Name::Allow, ALLOW)], out)
+                self.refuse(&arrived, 405, None, &[(Name::Allow, allow(arrived.flow.side))], out)
             }
-            Method::Other(_) => self.refuse(&arrived, 501, None, &[(Name::Allow, ALLOW)], out),
+            Method::Other(_) => self.refuse(&arrived, 501, None, &[(Name::Allow, allow(arrived.flow.side))], out),
         }
     }
 
     fn on_tagged(&mut self, now: Now, method: &Method, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
-        let named = arrived.message.to_tag().and_then(|tag| self.tokens.read_tag(tag));
-        match named.filter(|(call, _)| self.calls.is_live(*call)) {
-            Some((call, leg)) => deliver(call, leg, arrived, out),
+        let tag = arrived.message.to_tag().unwrap_or_default();
+        if let Some((call, leg)) = self.tokens.read_tag(tag).filter(|(call, _)| self.calls.is_live(*call)) {
+            return deliver(call, leg, arrived, out);
+        }
+        let subscription = self.tokens.read_own_tag(tag).filter(|_| *method == Method::Subscribe);
+        if !self.bears(now, &arrived.flow, out) {
+            return;
+        }
+        match subscription.filter(|_| arrived.flow.side == Side::Agent) {
+            Some(number) => self.on_subscribe_again(now, number, &arrived, out),
             None => {
                 out.push(SwitchEffect::Count(Counted::Stray));
-                if *method != Method::Ack && self.bears(now, &arrived.flow, out) {
-                    self.refuse(&arrived, 481, None, &[], out);
-                }
+                self.refuse(&arrived, 481, None, &[], out);
             }
         }
     }
@@ -297,7 +324,11 @@ impl Switch {
         }
         let known = arrived.flow.side == Side::Agent || self.plan.settings.trunk_for(arrived.flow.remote).is_some();
         let status = if known { 200 } else { 403 };
-        self.refuse(arrived, status, None, &[(Name::Allow, ALLOW), (Name::Accept, "application/sdp")], out);
+        let mut headers = vec![(Name::Allow, allow(arrived.flow.side)), (Name::Accept, "application/sdp")];
+        if arrived.flow.side == Side::Agent {
+            headers.push((Name::AllowEvents, subscribe::PACKAGE));
+        }
+        self.refuse(arrived, status, None, &headers, out);
     }
 
     fn on_register(&mut self, now: Now, key: TxKey, arrived: &Arrived, out: &mut Vec<SwitchEffect>) {
@@ -389,6 +420,13 @@ impl Switch {
 
 fn deliver(call: CallId, leg: LegId, arrived: Arrived, out: &mut Vec<SwitchEffect>) {
     out.push(SwitchEffect::Deliver(call, CallInput::Sip(leg, Box::new(arrived))));
+}
+
+const fn allow(side: Side) -> &'static str {
+    match side {
+        Side::Trunk => ALLOW,
+        Side::Agent => AGENT_ALLOW,
+    }
 }
 
 /// What the ACD hears of a phone.

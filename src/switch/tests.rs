@@ -18,6 +18,7 @@ use crate::switch::words::NewCall;
 mod desk;
 mod guessing;
 mod routing;
+mod subscribe;
 mod trunk;
 
 const CONFIG: &str = r#"
@@ -270,17 +271,15 @@ impl Bench {
         assert_eq!(self.switch.admission().live(), 0);
         assert_eq!(self.switch.desk().remembered(), 0);
         assert_eq!(self.switch.desk().registered().count(), 0);
+        assert_eq!(self.switch.watching(), (0, 0, 0));
     }
 }
 
 fn answer(challenge: &Message, request: &str, user: &str, password: &str) -> String {
     let request = Message::datagram(Bytes::from(request.to_owned())).unwrap();
     let account = Account { user: user.to_owned(), password: Secret::new(password) };
-    let method = match request.method() {
-        Some(Method::Register) => "REGISTER",
-        _ => "INVITE",
-    };
-    let subject = Subject { method, uri: request.request_uri().unwrap(), cnonce: "c" };
+    let method = request.method().unwrap();
+    let subject = Subject { method: method.as_str(), uri: request.request_uri().unwrap(), cnonce: "c" };
     let value = ClientAuth::new().answer(challenge.headers(Name::WwwAuthenticate), &account, subject).unwrap();
     String::from_utf8(value).unwrap()
 }
