@@ -349,6 +349,7 @@ impl Engine {
                         trusted: true,
                         stream: None,
                         reliable: Reliable::default(),
+                        hops: None,
                     };
                     let found = CallInput::Found(lookup, Box::new(Targets(vec![target])));
                     story.waiting.push_back(Waiting::Call(found));
@@ -356,7 +357,7 @@ impl Engine {
                 CallEffect::Emit(event, Barrier::Hold) => {
                     story.waiting.push_back(Waiting::Call(CallInput::Stored(event.journal_seq)));
                 }
-                CallEffect::Emit(_, Barrier::None) | CallEffect::Give(_) => {}
+                CallEffect::Emit(_, Barrier::None) | CallEffect::Give(_) | CallEffect::Far(..) => {}
             }
         }
         self.effects = effects;

@@ -276,7 +276,7 @@ fn invites_sent(plan: &Plan, switch: &Switch, new: NewCall) -> Vec<Message> {
             }
             CallEffect::Find(lookup, query) => {
                 let mut out = Vec::new();
-                switch.find(id, lookup, &query, &Sockets, &mut out);
+                switch.find(now(), (id, lookup), &query, &Sockets, &mut out);
                 match out.pop() {
                     Some(SwitchEffect::Deliver(_, input)) => input,
                     other => panic!("{other:?}"),

@@ -205,6 +205,7 @@ impl Failure {
         match self.status {
             486 | 600..=699 => false,
             _ if agent => true,
+            408 => !self.rang,
             500..=599 => true,
             _ => !self.responded,
         }
@@ -355,7 +356,8 @@ impl Control {
         let Some((id, _)) = self.ring_where(|ring| ring.stage == stage) else { return };
         let mut targets = targets.0;
         let first = (!targets.is_empty()).then(|| targets.remove(0));
-        let Some(leg) = first.and_then(|first| self.call_target(cx, id, |ring| ring.stage == stage, &first)) else {
+        let found = |ring: &Ring| ring.stage == stage;
+        let Some(leg) = first.and_then(|first| self.call_target(cx, id, found, &first, !targets.is_empty())) else {
             if let Some((_, ring)) = self.take_ring(|ring| ring.stage == stage) {
                 self.ring_over(cx, id, &ring, Failure::NOWHERE);
             }
@@ -374,6 +376,7 @@ impl Control {
         id: AttemptId,
         wanted: impl Fn(&Ring) -> bool,
         target: &Target,
+        more: bool,
     ) -> Option<LegId> {
         let attempt = self.attempts.iter().find(|attempt| attempt.id == id)?;
         let ring = attempt.rings.iter().find(|ring| wanted(ring))?;
@@ -387,8 +390,11 @@ impl Control {
         let role = if party.agent.is_some() { LegRole::Agent } else { attempt.callee.role };
         let own = matches!(attempt.aim, Aim::Queue) || matches!(attempt.wait, Some(Wait::Queue(..)));
         let cause = if own { LineCause::Queue } else { LineCause::Own };
-        let outgoing = self.outgoing(cx, ring, target, role);
+        let more = more || attempt.ways.iter().any(|way| matches!(way, Way::Trunk(_)));
+        let outgoing = self.outgoing(cx, ring, target, role, more);
+        let asked = if let RingStage::Finding(lookup) = ring.stage { Some(lookup) } else { None };
         let leg = self.make_leg(cx, role, party, cause)?;
+        self.note_far(cx, leg, target, asked);
         self.act_when_ready(leg, LegAction::Invite(Box::new(outgoing)));
         Some(leg)
     }
@@ -453,7 +459,7 @@ impl Control {
         let next = rest.remove(0);
         self.add_ring(id, ring);
         let old = |ring: &Ring| ring.leg() == Some(leg);
-        let Some(new) = self.call_target(cx, id, old, &next) else {
+        let Some(new) = self.call_target(cx, id, old, &next, !rest.is_empty()) else {
             if let Some((_, ring)) = self.take_ring(old) {
                 self.ring_over(cx, id, &ring, failure);
             }

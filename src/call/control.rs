@@ -20,7 +20,7 @@ use crate::call::legs::{CALLER, Legs, Stage};
 use crate::call::mints::Mints;
 use crate::call::phase::Phase;
 use crate::call::setup::Origins;
-use crate::call::words::{CallEffect, Identity, OperatorCommand, Query, Targets};
+use crate::call::words::{CallEffect, FarEnd, FarNews, Identity, OperatorCommand, Query, Targets};
 use crate::event::call::{Barrier, CallEvent, Happening};
 use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::{Plan, Tenant};
@@ -137,6 +137,10 @@ impl Cx<'_> {
 
     pub(super) fn find(&mut self, lookup: LookupId, query: Query) {
         self.out.push(Doing::Effect(CallEffect::Find(lookup, query)));
+    }
+
+    pub(super) fn far(&mut self, leg: LegId, far: &FarEnd, news: FarNews) {
+        self.out.push(Doing::Effect(CallEffect::Far(leg, far.clone(), news)));
     }
 
     pub(super) fn media(&mut self, command: MediaCommand) {
@@ -276,6 +280,9 @@ impl Control {
             }
             LegEvent::Answered => {
                 leg.stage = Stage::Talking;
+                if let Some(far) = &leg.far {
+                    cx.far(id, far, FarNews::Alive);
+                }
                 self.emit(cx, Happening::LegAnswered { leg: id });
                 self.report_line(cx, id);
                 self.watch_digits(cx, id);
@@ -369,6 +376,12 @@ impl Control {
     /// Books a leg as ended: event, ports, line state.
     pub(super) fn close_leg(&mut self, cx: &mut Cx<'_>, id: LegId, reason: EndReason, sip_code: Option<u16>) {
         let Some(leg) = self.legs.alive_mut(id) else { return };
+        if let Some(far) = leg.far.take() {
+            if let Some(news) = leg.sign_of_life(reason, sip_code) {
+                cx.far(id, &far, news);
+            }
+            cx.far(id, &far, FarNews::Over);
+        }
         leg.stage = Stage::Gone;
         leg.waiting.clear();
         leg.play = None;

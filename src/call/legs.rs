@@ -14,7 +14,9 @@ use crate::base::id::LegId;
 use crate::base::now::Mono;
 use crate::call::codes::CodeReader;
 use crate::call::leg::words::LegAction;
+use crate::call::words::{FarEnd, FarNews};
 use crate::event::call::{LegRole, Party};
+use crate::event::reason::EndReason;
 use crate::plan::step::Announcement;
 use crate::rtp::command::{Codec, MediaCommand, Play, PlayToken, Source};
 
@@ -79,6 +81,8 @@ pub struct CallLeg {
     pub role: LegRole,
     /// Who stands behind it.
     pub party: Party,
+    /// The far end of the trunk it was called over, until it is over.
+    pub far: Option<FarEnd>,
     /// Whether the peer called us.
     pub incoming: bool,
     /// How far it is.
@@ -116,11 +120,24 @@ pub struct CallLeg {
 }
 
 impl CallLeg {
+    /// What its end says of the far end, before it is booked: nothing where it had rung, or was never called.
+    pub(super) fn sign_of_life(&self, reason: EndReason, sip_code: Option<u16>) -> Option<FarNews> {
+        if self.stage != Stage::Setup || !self.waiting.is_empty() {
+            return (self.stage == Stage::Ringing).then_some(FarNews::Alive);
+        }
+        match sip_code {
+            Some(408 | 503) => Some(FarNews::Lost),
+            Some(_) => Some(FarNews::Alive),
+            None => (reason == EndReason::Unreachable).then_some(FarNews::Lost),
+        }
+    }
+
     pub(super) fn new(id: LegId, role: LegRole, party: Party, incoming: bool, cause: LineCause) -> Self {
         Self {
             id,
             role,
             party,
+            far: None,
             incoming,
             stage: Stage::Setup,
             local: false,

@@ -8,21 +8,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::id::{LegId, LookupId};
 use crate::call::attempt::Ring;
 use crate::call::control::{Control, Cx};
 use crate::call::leg::words::Outgoing;
 use crate::call::toward::{Dress, authority};
-use crate::call::words::Target;
+use crate::call::words::{FarEnd, FarNews, Target};
 use crate::event::call::LegRole;
 
-/// How long an agent's phone or an ordinary trunk may be wholly silent: four sendings over UDP at 0, 0.5, 1.5, 3.5 s.
+/// How long an agent's phone or the last far end of a trunk may be wholly silent: four sendings over UDP at 0, 0.5,
+/// 1.5, 3.5 s.
 const DEAD_AFTER: Duration = Duration::from_millis(4_000);
 /// The same for an emergency route: three sendings.
 const EMERGENCY_DEAD_AFTER: Duration = Duration::from_millis(2_000);
+/// The same while another far end is left to try: two sendings, and a moment for the answer to the second. So a call
+/// that meets three silent ones still reaches the fourth within 4 s.
+const NEXT_AFTER: Duration = Duration::from_millis(1_200);
 
 impl Control {
-    /// Composes the INVITE toward a target of a ring.
-    pub(super) fn outgoing(&self, cx: &Cx<'_>, ring: &Ring, target: &Target, role: LegRole) -> Outgoing {
+    /// Composes the INVITE toward a target of a ring; `more` says that another could be tried after it.
+    pub(super) fn outgoing(&self, cx: &Cx<'_>, ring: &Ring, target: &Target, role: LegRole, more: bool) -> Outgoing {
         let emergency = role == LegRole::Emergency;
         let agent = ring.offer.is_some();
         let dress = if agent { self.toward_agent(cx, target) } else { self.toward_trunk(cx, target, emergency) };
@@ -33,7 +38,11 @@ impl Control {
             headers: dress.headers,
             parts: dress.parts,
             ring: ring.ring,
-            dead_after: if emergency { EMERGENCY_DEAD_AFTER } else { DEAD_AFTER },
+            dead_after: match (agent, emergency) {
+                (false, _) if more => NEXT_AFTER,
+                (false, true) => EMERGENCY_DEAD_AFTER,
+                (true, _) | (false, false) => DEAD_AFTER,
+            },
             max_forwards: self.origins.max_forwards.saturating_sub(1),
         }
     }
@@ -46,6 +55,16 @@ impl Control {
             from: Arc::from(format!("sip:{user}@{}", target.flow.local)),
             headers: self.agent_headers(cx, target),
             parts: Vec::new(),
+        }
+    }
+
+    /// Notes which far end of a trunk a new leg goes to, and tells the switch.
+    pub(super) fn note_far(&mut self, cx: &mut Cx<'_>, leg: LegId, target: &Target, asked: Option<LookupId>) {
+        let Some(trunk) = target.trunk.clone() else { return };
+        let far = FarEnd { trunk, transport: target.flow.transport, remote: target.flow.remote };
+        cx.far(leg, &far, FarNews::Begun(asked));
+        if let Some(leg) = self.legs.alive_mut(leg) {
+            leg.far = Some(far);
         }
     }
 

@@ -7,6 +7,7 @@
 //! | Privacy | `id`, where his number is known and withheld |
 //! | Diversion, History-Info | the number dialled, and in the history where the call goes now |
 //! | User-to-User | our ticket, as hexadecimal digits |
+//! | X-Switch-Hops | the platforms the call has passed, toward another platform |
 //! | Geolocation, body parts | the caller's, as they came |
 //!
 //! An emergency desk gets number, name and location over any wish for privacy and any lack of trust (RFC 6442 §4.4,
@@ -76,6 +77,9 @@ impl Control {
         }
         if let Ok(ticket) = UserToUser::hex(self.identity.ticket.to_string().as_bytes(), None) {
             dress.headers.push((Box::from("User-to-User"), Bytes::from(ticket.to_bytes())));
+        }
+        if let Some(hops) = &target.hops {
+            dress.headers.push((Box::from("X-Switch-Hops"), Bytes::from(hops.to_string())));
         }
         if open {
             let location = self.origins.carried.location();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::acd::words::{AcdVerdict, QueueRequest};
-use crate::base::flow::{Flow, FlowId};
+use crate::base::flow::{Flow, FlowId, Transport};
 use crate::base::id::{AgentId, LegId, LookupId, QueueName, TicketId, TrunkName};
 use crate::event::call::{Barrier, CallEvent, Classification};
 use crate::event::reason::EndReason;
@@ -66,6 +66,32 @@ pub struct Target {
     pub stream: Option<Flow>,
     /// Whether its provisional answers are asked to be reliable.
     pub reliable: Reliable,
+    /// The platforms the call has passed, ours last, where it goes to another platform.
+    pub hops: Option<Arc<str>>,
+}
+
+/// A far end of a trunk as a leg over it knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FarEnd {
+    /// The trunk.
+    pub trunk: TrunkName,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Where.
+    pub remote: SocketAddr,
+}
+
+/// What a call tells the switch of its legs over trunks, which counts them and judges the far ends by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FarNews {
+    /// A leg over it begins; the question it answers, when it is the first leg of that.
+    Begun(Option<LookupId>),
+    /// It answered the INVITE, rang, or refused it with something other than 503 and 408.
+    Alive,
+    /// It did not respond at all, or with 503 or 408.
+    Lost,
+    /// The leg is over.
+    Over,
 }
 
 /// The ordered answer to a [`Query`]; empty when there is no way.
@@ -207,6 +233,8 @@ pub enum CallEffect {
     Find(LookupId, Query),
     /// Give or take a leg.
     Give(LegExchange),
+    /// How a leg over a trunk fares.
+    Far(LegId, FarEnd, FarNews),
     /// Something happened; journal it.
     Emit(Box<CallEvent>, Barrier),
 }

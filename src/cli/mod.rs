@@ -9,6 +9,7 @@ mod prompts;
 mod route;
 mod run;
 mod status;
+mod trunks;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,10 @@ enum Command {
     Demo(demo::Demo),
     /// Shows the running engine.
     Status(status::Status),
+    /// Shows the running engine's trunks.
+    Trunks(trunks::Trunks),
+    /// Shows the running engine's alarms.
+    Alarms(trunks::Alarms),
     /// Validates configuration and all dialplans and runs their test rows.
     Check(check::Check),
     /// Explains what would happen to a call.
@@ -71,6 +76,8 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Trunks(command) => command.run(),
+        Command::Alarms(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Route(command) => command.run(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use super::trunks::alarm_line;
 use super::{Configuration, complain, now};
 
 /// Shows the running engine.
@@ -19,25 +20,31 @@ pub(super) struct Status {
 }
 
 impl Status {
-    #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's answer and complaint")]
+    #[expect(clippy::print_stdout, reason = "a command's answer")]
     pub(super) fn run(&self) -> ExitCode {
-        let loaded = self.configuration.load(&[], now());
-        let Some(plan) = &loaded.plan else {
-            complain(&loaded);
-            return ExitCode::from(1);
-        };
-        let settings = &plan.settings;
-        let token = std::path::Path::new(&settings.data_dir).join("admin.token");
-        match ask(&format!("http://{}/api/v1/status", settings.http.listen), &token) {
+        match fetch(&self.configuration, "status") {
             Ok(status) if self.json => println!("{status:#}"),
             Ok(status) => show(&status),
-            Err(why) => {
-                eprintln!("no engine answers: {why}");
-                return ExitCode::from(1);
-            }
+            Err(code) => return code,
         }
         ExitCode::SUCCESS
     }
+}
+
+/// Asks the running engine for `/api/v1/PATH`; where that fails, says why and gives the exit code.
+#[expect(clippy::print_stderr, reason = "a command's complaint")]
+pub(super) fn fetch(configuration: &Configuration, path: &str) -> Result<Value, ExitCode> {
+    let loaded = configuration.load(&[], now());
+    let Some(plan) = &loaded.plan else {
+        complain(&loaded);
+        return Err(ExitCode::from(1));
+    };
+    let settings = &plan.settings;
+    let token = std::path::Path::new(&settings.data_dir).join("admin.token");
+    ask(&format!("http://{}/api/v1/{path}", settings.http.listen), &token).map_err(|why| {
+        eprintln!("no engine answers: {why}");
+        ExitCode::from(1)
+    })
 }
 
 fn ask(url: &str, token: &std::path::Path) -> Result<Value, String> {
@@ -73,5 +80,10 @@ fn show(status: &Value) {
     for endpoint in status.get("tickets").and_then(Value::as_array).into_iter().flatten() {
         let field = |key: &str| endpoint.get(key).cloned().unwrap_or_default();
         println!("ticket endpoint {}: {} events waiting, {} dead", field("endpoint"), field("waiting"), field("dead"));
+    }
+    for alarm in status.get("alarms").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(line) = alarm_line(alarm) {
+            println!("ALARM {line}");
+        }
     }
 }

@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 use super::acd_task::AcdAsk;
+use super::alarm::Alarms;
 use super::journal::Journal;
 use super::mailbox::Mailboxes;
 use super::media::MediaPlane;
@@ -80,6 +81,8 @@ pub struct World {
     pub views: Arc<CallViews>,
     /// Counters.
     pub figures: Arc<Figures>,
+    /// What is wrong.
+    pub alarms: Arc<Alarms>,
     /// The newest plan; emergency routes come from it.
     pub newest: Arc<ArcSwap<Plan>>,
     /// What all legs follow.
@@ -292,6 +295,11 @@ fn carry_out(world: &World, pinned: &Pinned, call: CallId, out: &mut Vec<CallEff
             }
             CallEffect::Give(exchange) => {
                 let _ = world.switch.try_send(SwitchAsk::Exchange { call, exchange });
+            }
+            CallEffect::Far(leg, far, news) => {
+                if world.switch.try_send(SwitchAsk::Far { call, leg, far, news }).is_err() {
+                    world.figures.switch_full.fetch_add(1, Ordering::Relaxed);
+                }
             }
             CallEffect::Emit(event, barrier) => world.journal.append(*event, barrier),
         }

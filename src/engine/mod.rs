@@ -14,11 +14,13 @@
 //! calls end and keeps taking emergencies; [`Engine::stop`] ends what is left. Deliberately absent: deciding.
 
 pub mod acd_task;
+pub mod alarm;
 mod apply;
 pub mod audit;
 pub mod call_task;
 pub mod clock;
 pub mod disk;
+pub mod dns;
 pub mod http;
 pub mod journal;
 mod listen;

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +22,7 @@ use super::acd_task;
 use super::audit::Audit;
 use super::call_task::World;
 use super::clock::Clock;
+use super::dns::Dns;
 use super::http::{self, Api};
 use super::journal::Journal;
 use super::listen;
@@ -142,6 +143,7 @@ pub async fn start(plan: Arc<Plan>) -> Result<Engine, StartFault> {
         mailboxes: Arc::clone(&mailboxes),
         views,
         figures,
+        alarms: Arc::default(),
         newest: Arc::new(ArcSwap::new(Arc::clone(&plan))),
         legs: Arc::new(leg_rules(&settings)),
         key: secrets.tokens,
@@ -152,8 +154,14 @@ pub async fn start(plan: Arc<Plan>) -> Result<Engine, StartFault> {
     let mut queues = Acd::default();
     queues.reconfigure(clock.now(), AcdDirectory::from_plan(&plan), &mut Vec::new());
     tasks.spawn(acd_task::run(clock, queues, acd_asked, mailboxes, agent_events, stop.clone()));
-    resolve_trunks(&tasks, &settings, &world);
-    let task = SwitchTask { switch: Switch::new(plan, &secrets, PRODUCT), world: world.clone(), calls: calls.clone() };
+    let task = SwitchTask {
+        switch: Switch::new(plan, &secrets, PRODUCT),
+        world: world.clone(),
+        calls: calls.clone(),
+        lookups: TaskTracker::new(),
+        dns: Dns::new(&settings.sip.dns_servers, &settings.sip.trunk_listen),
+        leaving: None,
+    };
     tasks.spawn(task.run(packets, switch_asked, stop.clone()));
     let token_file = data.join("admin.token");
     let token = admin_token(&token_file)?;
@@ -226,6 +234,14 @@ impl Engine {
         }
     }
 
+    /// Takes our registrations back while the sockets still stand; a registrar that does not answer is not waited for.
+    async fn leave_registrars(&self) {
+        let (reply, left) = oneshot::channel();
+        if self.world.switch.send(SwitchAsk::LeaveRegistrars(reply)).await.is_ok() {
+            let _ = tokio::time::timeout(GOODBYE, left).await;
+        }
+    }
+
     /// Ends whatever is left: calls with a goodbye nobody waits for, their tickets closed; what was journaled is
     /// written, what was not delivered stays in the outbox.
     pub async fn stop(self) {
@@ -233,6 +249,7 @@ impl Engine {
         self.world.mailboxes.close_all();
         self.calls.close();
         let _ = tokio::time::timeout(GOODBYE, self.calls.wait()).await;
+        self.leave_registrars().await;
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
@@ -306,25 +323,6 @@ fn start_media(settings: &Settings, mailboxes: &Arc<Mailboxes>) -> Result<Arc<Me
         }
     });
     plane.map(Arc::new).map_err(StartFault::Media)
-}
-
-/// Resolves the host names of trunks once, beside everything else; a literal address needs none.
-fn resolve_trunks(tasks: &TaskTracker, settings: &Settings, world: &World) {
-    for target in settings.trunks.values().flat_map(|trunk| &trunk.to) {
-        if target.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
-            continue;
-        }
-        let (host, port, switch) = (target.host.clone(), target.port_or_default(), world.switch.clone());
-        tasks.spawn(async move {
-            match tokio::net::lookup_host((host.as_str(), port)).await {
-                Ok(found) => {
-                    let found = found.collect();
-                    drop(switch.send(SwitchAsk::Resolved(host.clone(), found)).await);
-                }
-                Err(fault) => tracing::error!(host, %fault, "a trunk's host name cannot be resolved"),
-            }
-        });
-    }
 }
 
 fn endpoints(settings: &Settings) -> Result<Vec<EndpointSettings>, StartFault> {

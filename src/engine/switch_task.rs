@@ -4,10 +4,10 @@
 //! that makes the machine panic costs itself: the task goes on, or nobody could call any more.
 //! Deliberately absent: deciding whose packet it is (`switch`).
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc::error::TrySendError;
@@ -17,15 +17,18 @@ use tokio_util::task::TaskTracker;
 
 use super::acd_task::AcdAsk;
 use super::call_task::{self, Pinned, World};
+use super::dns::Dns;
 use super::net::{Net, NetEvent, Packets};
 use crate::acd::words::LineState;
 use crate::base::flow::{Flow, Side, Transport};
-use crate::base::id::{AgentId, CallId, LookupId};
+use crate::base::id::{AgentId, CallId, LegId, LookupId, TrunkName};
 use crate::base::secret::Masked;
-use crate::call::words::{CallInput, LegExchange, Query};
+use crate::call::words::{CallInput, FarEnd, FarNews, LegExchange, Query};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
 use crate::switch::Switch;
+use crate::switch::locate::{Found, Wanted};
+use crate::switch::trunks::view::TrunkView;
 use crate::switch::words::{Counted, NewCall, Paths, Peer, SwitchEffect};
 
 /// Packets taken from the queue at once; waking the task costs more than handling a packet.
@@ -68,8 +71,23 @@ pub enum SwitchAsk {
     },
     /// A new plan is in force.
     Replan(Arc<Plan>),
-    /// A trunk's host name was resolved.
-    Resolved(String, Vec<SocketAddr>),
+    /// Where a trunk's host name leads and how long that holds; none when the DNS gave nothing.
+    Located(Wanted, Option<(Found, Duration)>),
+    /// How a call's leg over a trunk fares.
+    Far {
+        /// The call.
+        call: CallId,
+        /// Its leg.
+        leg: LegId,
+        /// The far end.
+        far: FarEnd,
+        /// What happened.
+        news: FarNews,
+    },
+    /// A trunk goes out of use for maintenance, or comes back; whether there is such a trunk.
+    BusyOut(TrunkName, bool, oneshot::Sender<bool>),
+    /// Our registrations are taken back; answered when none is left.
+    LeaveRegistrars(oneshot::Sender<()>),
     /// Only emergency calls from now on.
     Drain,
     /// The trunks and phones as they are.
@@ -91,21 +109,6 @@ pub struct SwitchView {
     pub draining: bool,
 }
 
-/// One trunk as shown.
-#[derive(Clone, Debug, Serialize)]
-pub struct TrunkView {
-    /// Its name.
-    pub trunk: String,
-    /// Its place.
-    pub tenant: String,
-    /// Calls that came over it and live.
-    pub calls: u32,
-    /// Calls it may carry; zero is no cap.
-    pub max_calls: u32,
-    /// Where calls out go.
-    pub to: Vec<String>,
-}
-
 impl Paths for Net {
     fn flow_to(&self, side: Side, transport: Transport, peer: &Peer<'_>) -> Option<Flow> {
         Self::flow_to(self, side, transport, peer)
@@ -120,6 +123,12 @@ pub struct SwitchTask {
     pub world: World,
     /// Call tasks.
     pub calls: TaskTracker,
+    /// Look-ups under way.
+    pub lookups: TaskTracker,
+    /// Who looks names up.
+    pub dns: Dns,
+    /// Who waits for our registrations to be taken back.
+    pub leaving: Option<oneshot::Sender<()>>,
 }
 
 impl SwitchTask {
@@ -127,14 +136,20 @@ impl SwitchTask {
     pub async fn run(mut self, mut packets: Packets, mut asked: mpsc::Receiver<SwitchAsk>, stop: CancellationToken) {
         let mut out = Vec::new();
         let mut batch = Vec::with_capacity(BATCH);
+        self.survive(&mut out, |task, out| task.switch.tend(task.world.clock.now(), &task.world.net, out));
         loop {
+            self.tell_left();
             let due = self.switch.deadline().map(|at| self.world.clock.instant(at));
             tokio::select! {
                 () = stop.cancelled() => return,
                 1.. = packets.recv_many(&mut batch, BATCH) => {}
                 Some(ask) = asked.recv() => self.survive(&mut out, |task, out| task.on_ask(ask, out)),
                 () = call_task::wait_until(due) => {
-                    self.survive(&mut out, |task, out| task.switch.on_deadline(task.world.clock.now(), out));
+                    self.survive(&mut out, |task, out| {
+                        let now = task.world.clock.now();
+                        task.switch.on_deadline(now, out);
+                        task.switch.tend(now, &task.world.net, out);
+                    });
                 }
             }
             self.switch.set_journal_full(self.world.journal.is_full());
@@ -159,7 +174,7 @@ impl SwitchTask {
         match event {
             NetEvent::Packet { flow, bytes } => self.switch.receive(self.world.clock.now(), flow, bytes, out),
             NetEvent::Closed { flow, carried_calls } => {
-                self.switch.closed(flow, out);
+                self.switch.closed(self.world.clock.now(), flow, out);
                 // Who opens and closes connections without a call must not cost every call an input.
                 if carried_calls {
                     for call in self.world.mailboxes.calls() {
@@ -172,7 +187,12 @@ impl SwitchTask {
 
     fn on_ask(&mut self, ask: SwitchAsk, out: &mut Vec<SwitchEffect>) {
         match ask {
-            SwitchAsk::Find { call, lookup, query } => self.switch.find(call, lookup, &query, &self.world.net, out),
+            SwitchAsk::Find { call, lookup, query } => {
+                self.switch.find(self.world.clock.now(), (call, lookup), &query, &self.world.net, out);
+            }
+            SwitchAsk::Far { call, leg, far, news } => {
+                self.switch.on_far(self.world.clock.now(), (call, leg), &far, news, out);
+            }
             SwitchAsk::Line { agent, leg, state } => self.switch.note_line(agent, leg, state),
             SwitchAsk::CallClosed(call) => {
                 self.switch.call_closed(call);
@@ -186,7 +206,12 @@ impl SwitchTask {
                 tracing::debug!(%call, ?exchange, "legs are not moved between calls by this build");
             }
             SwitchAsk::Replan(plan) => self.switch.replan(plan, out),
-            SwitchAsk::Resolved(host, addresses) => self.switch.resolved(&host, addresses),
+            SwitchAsk::Located(name, answer) => self.switch.located(self.world.clock.now(), &name, answer, out),
+            SwitchAsk::BusyOut(trunk, busy_out, reply) => drop(reply.send(self.switch.set_busy_out(&trunk, busy_out))),
+            SwitchAsk::LeaveRegistrars(reply) => {
+                self.switch.leave_registrars(self.world.clock.now(), out);
+                self.leaving = Some(reply);
+            }
             SwitchAsk::Drain => self.switch.drain(),
             SwitchAsk::View(reply) => drop(reply.send(self.view())),
         }
@@ -206,6 +231,30 @@ impl SwitchTask {
                 }
             }
             SwitchEffect::Count(counted) => count(counted),
+            SwitchEffect::Locate(wanted) => self.locate(wanted),
+            SwitchEffect::Alarm(note) => self.world.alarms.note(self.world.clock.now().wall, note),
+        }
+    }
+
+    /// Looks a name up beside everything else.
+    fn locate(&self, wanted: Wanted) {
+        let (dns, switch) = (self.dns.clone(), self.world.switch.clone());
+        self.lookups.spawn(async move {
+            let answer = dns.locate(wanted.clone()).await;
+            if let Err(fault) = &answer {
+                tracing::warn!(fault, "a trunk's host name cannot be looked up");
+            }
+            // A full channel loses it; the switch asks again.
+            let _ = switch.try_send(SwitchAsk::Located(wanted, answer.ok()));
+        });
+    }
+
+    /// Tells who waits for the end of our registrations.
+    fn tell_left(&mut self) {
+        if self.switch.has_left_registrars()
+            && let Some(reply) = self.leaving.take()
+        {
+            let _ = reply.send(());
         }
     }
 
@@ -222,20 +271,8 @@ impl SwitchTask {
     }
 
     fn view(&self) -> SwitchView {
-        let settings = &self.switch.plan().settings;
-        let trunks = settings.trunks.values().map(|trunk| TrunkView {
-            trunk: trunk.name.to_string(),
-            tenant: trunk.tenant.to_string(),
-            calls: self.switch.admission().live_on(&trunk.name),
-            max_calls: trunk.max_calls,
-            to: trunk
-                .to
-                .iter()
-                .map(|to| format!("{}:{}:{}", to.transport_or_default().param_name(), to.host, to.port_or_default()))
-                .collect(),
-        });
         SwitchView {
-            trunks: trunks.collect(),
+            trunks: self.switch.trunk_views(self.world.clock.now()),
             registered: self.switch.desk().registered().map(|(agent, phones)| (agent.clone(), phones)).collect(),
             calls: self.switch.calls().len(),
             names: self.switch.calls().names(),
@@ -256,6 +293,18 @@ fn count(counted: Counted) {
         }
         Counted::Throttled => metrics::counter!("switch12345_sip_throttled_total").increment(1),
         Counted::Stray => metrics::counter!("switch12345_sip_stray_total").increment(1),
+        Counted::RefusedOut(trunk, why) => {
+            let labels = [("trunk", trunk.to_string()), ("cause", why.word().to_owned())];
+            metrics::counter!("switch12345_legs_refused_total", &labels).increment(1);
+        }
+        Counted::Turned(far, up) => {
+            let (trunk, state) = (far.trunk.to_string(), if up { "up" } else { "down" });
+            tracing::warn!(trunk, state, far_end = %far.remote, "a far end of a trunk");
+            metrics::counter!("switch12345_far_end_turns_total", "trunk" => trunk, "state" => state).increment(1);
+        }
+        Counted::Looped(trunk) => {
+            metrics::counter!("switch12345_calls_looped_total", "trunk" => trunk.to_string()).increment(1);
+        }
         Counted::Merged => metrics::counter!("switch12345_sip_merged_total").increment(1),
         Counted::Admitted(trunk) => {
             metrics::counter!("switch12345_calls_admitted_total", "trunk" => trunk.to_string()).increment(1);

@@ -4,6 +4,7 @@
 //! of the journal rebuilds them byte for byte. Deliberately absent: SIP messages; an event stores codes and numbers.
 
 pub mod agent;
+pub mod alarm;
 pub mod call;
 pub mod cdr;
 pub mod reason;

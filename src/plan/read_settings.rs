@@ -128,6 +128,7 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
         register_min: 30 * SECOND,
         register_max: HOUR,
         options_interval: 30 * SECOND,
+        dns_servers: Vec::new(),
     };
     let Some(table) = table else { return sip };
     let mut fields = Fields::new(table, "`sip`");
@@ -159,6 +160,17 @@ fn read_sip(table: Option<&Table>, faults: &mut Faults) -> SipSettings {
     sip.register_min = fields.duration("register_min", sip.register_min, SECOND..=HOUR, faults);
     sip.register_max = fields.duration("register_max", sip.register_max, 10 * SECOND..=24 * HOUR, faults);
     sip.options_interval = fields.duration("options_interval", sip.options_interval, ANY, faults);
+    for found in fields.texts("dns_servers", faults).unwrap_or_default() {
+        let with_port = found.value.parse().ok();
+        match with_port.or_else(|| found.value.parse().ok().map(|ip| SocketAddr::new(ip, 53))) {
+            Some(server) => sip.dns_servers.push(server),
+            None => {
+                faults
+                    .error("E0104", found.at, format!("`{}` is no DNS server", found.value), "cannot be read")
+                    .help("write an address, with a port when it is not 53: \"192.0.2.53\" or \"192.0.2.53:5353\"");
+            }
+        }
+    }
     fields.finish(faults);
     sip
 }

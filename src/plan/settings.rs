@@ -84,6 +84,8 @@ pub struct SipSettings {
     pub register_max: Duration,
     /// How often a trunk is asked with OPTIONS; zero = never.
     pub options_interval: Duration,
+    /// Who is asked for host names, for networks without the system's; empty = the system's.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// TLS of our listeners.

@@ -1,14 +1,16 @@
-//! Who may begin a call now: caps of trunks and of the engine, and drain.
+//! Who may begin a call now: caps of trunks and of the engine, maintenance, and drain.
 //!
 //! Overload is answered 503 with Retry-After before any state exists; an emergency number passes every cap, also
-//! while draining (`contract.md` §4; `design` idea 9). A trunk's calls per second are counted in a window of one second
+//! while draining (`contract.md` §4; `design` idea 9). A trunk's caps count calls in and legs out together; a leg out
+//! counts from the moment its far end is asked for. A trunk's calls per second are counted in a window of one second
 //! by the monotonic clock; the engine's are a mean, from which one second's worth may be taken early, so that a load
-//! of exactly the limit passes whatever its jitter. Deliberately absent: who the source is (`trunk`), media ports (the worker refuses them itself).
+//! of exactly the limit passes whatever its jitter. Deliberately absent: who the source is, media ports (the worker
+//! refuses them itself).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::base::id::{CallId, TrunkName};
+use crate::base::id::{CallId, LegId, LookupId, TrunkName};
 use crate::base::now::{Mono, Now};
 
 /// What a refused caller is told to wait.
@@ -21,6 +23,8 @@ pub struct Caps {
     pub calls: u32,
     /// New calls a second.
     pub calls_per_second: u32,
+    /// Out of use for maintenance: nothing new but emergencies.
+    pub busy_out: bool,
 }
 
 /// Why a call may not begin.
@@ -30,6 +34,8 @@ pub enum Refused {
     TrunkCalls,
     /// The trunk begins more calls a second than it may.
     TrunkRate,
+    /// The trunk is out of use for maintenance.
+    TrunkBusyOut,
     /// The engine carries as many calls as it may.
     EngineCalls,
     /// The engine begins more calls a second than it may.
@@ -47,6 +53,7 @@ impl Refused {
         match self {
             Self::TrunkCalls => "trunk_calls",
             Self::TrunkRate => "trunk_rate",
+            Self::TrunkBusyOut => "trunk_busy_out",
             Self::EngineCalls => "engine_calls",
             Self::EngineRate => "engine_rate",
             Self::Journal => "journal",
@@ -55,10 +62,50 @@ impl Refused {
     }
 }
 
+/// How long a leg out may take from its question to its beginning; only a call that is gone takes longer.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Default)]
 struct Lane {
-    live: u32,
+    calls_in: u32,
+    legs_out: BTreeSet<(CallId, LegId)>,
+    /// Legs out that were found a way and have not begun.
+    found: VecDeque<(Mono, CallId, LookupId)>,
     begun: VecDeque<Mono>,
+}
+
+impl Lane {
+    fn live(&self) -> usize {
+        self.calls_in as usize + self.legs_out.len() + self.found.len()
+    }
+
+    fn judge(&mut self, now: Mono, caps: Caps) -> Result<(), Refused> {
+        self.forget_old(now);
+        if caps.busy_out {
+            return Err(Refused::TrunkBusyOut);
+        }
+        if caps.calls > 0 && self.live() >= caps.calls as usize {
+            return Err(Refused::TrunkCalls);
+        }
+        if caps.calls_per_second > 0 && self.begun.len() >= caps.calls_per_second as usize {
+            return Err(Refused::TrunkRate);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, now: Mono) {
+        self.begun.push_back(now);
+        self.forget_old(now);
+    }
+
+    fn forget_old(&mut self, now: Mono) {
+        while self.begun.front().is_some_and(|at| now.since(*at) >= Duration::from_secs(1)) {
+            self.begun.pop_front();
+        }
+        while self.found.front().is_some_and(|(at, ..)| now.since(*at) >= BEGINS_WITHIN) {
+            self.found.pop_front();
+        }
+    }
 }
 
 /// The live calls, by trunk.
@@ -121,9 +168,8 @@ impl Admission {
         }
         if let Some((name, _)) = trunk {
             let lane = self.lanes.entry(name.clone()).or_default();
-            lane.live += 1;
-            lane.begun.push_back(now.mono);
-            forget_old(&mut lane.begun, now.mono);
+            lane.calls_in += 1;
+            lane.count(now.mono);
         }
         self.calls.insert(call, trunk.map(|(name, _)| name.clone()));
         Ok(())
@@ -131,9 +177,47 @@ impl Admission {
 
     /// A call is over.
     pub fn leave(&mut self, call: CallId) {
-        let Some(trunk) = self.calls.remove(&call).flatten() else { return };
-        if let Some(lane) = self.lanes.get_mut(&trunk) {
-            lane.live = lane.live.saturating_sub(1);
+        let Some(trunk) = self.calls.remove(&call) else { return };
+        if let Some(lane) = trunk.and_then(|trunk| self.lanes.get_mut(&trunk)) {
+            lane.calls_in = lane.calls_in.saturating_sub(1);
+        }
+        for lane in self.lanes.values_mut() {
+            lane.legs_out.retain(|(of, _)| *of != call);
+            lane.found.retain(|(_, of, _)| *of != call);
+        }
+    }
+
+    /// Lets a call send a leg out over a trunk or says why not; it counts from now on. Emergencies always may.
+    ///
+    /// # Errors
+    /// The first cap that is reached.
+    pub fn admit_out(
+        &mut self,
+        now: Now,
+        (call, lookup): (CallId, LookupId),
+        (trunk, caps): (&TrunkName, Caps),
+        emergency: bool,
+    ) -> Result<(), Refused> {
+        let lane = self.lanes.entry(trunk.clone()).or_default();
+        if !emergency {
+            lane.judge(now.mono, caps)?;
+        }
+        lane.count(now.mono);
+        lane.found.push_back((now.mono, call, lookup));
+        Ok(())
+    }
+
+    /// A leg out begins: the one that was let out by this question, or a further one in its place.
+    pub fn begin_out(&mut self, call: CallId, leg: LegId, trunk: &TrunkName, asked: Option<LookupId>) {
+        let Some(lane) = self.lanes.get_mut(trunk).filter(|_| self.calls.contains_key(&call)) else { return };
+        lane.found.retain(|(_, of, lookup)| *of != call || asked != Some(*lookup));
+        lane.legs_out.insert((call, leg));
+    }
+
+    /// A leg out is over.
+    pub fn end_out(&mut self, call: CallId, leg: LegId, trunk: &TrunkName) {
+        if let Some(lane) = self.lanes.get_mut(trunk) {
+            lane.legs_out.remove(&(call, leg));
         }
     }
 
@@ -143,10 +227,16 @@ impl Admission {
         self.calls.len()
     }
 
-    /// Calls at once on one trunk.
+    /// Calls in and legs out at once on one trunk.
     #[must_use]
-    pub fn live_on(&self, trunk: &TrunkName) -> u32 {
-        self.lanes.get(trunk).map_or(0, |lane| lane.live)
+    pub fn live_on(&self, trunk: &TrunkName) -> usize {
+        self.lanes.get(trunk).map_or(0, Lane::live)
+    }
+
+    /// Legs out at once on one trunk.
+    #[must_use]
+    pub fn out_on(&self, trunk: &TrunkName) -> usize {
+        self.lanes.get(trunk).map_or(0, |lane| lane.legs_out.len() + lane.found.len())
     }
 
     fn step(&self) -> Option<Duration> {
@@ -167,21 +257,7 @@ impl Admission {
             return Err(Refused::EngineRate);
         }
         let Some((name, caps)) = trunk else { return Ok(()) };
-        let Some(lane) = self.lanes.get_mut(name) else { return Ok(()) };
-        forget_old(&mut lane.begun, now.mono);
-        if caps.calls > 0 && lane.live >= caps.calls {
-            return Err(Refused::TrunkCalls);
-        }
-        if caps.calls_per_second > 0 && lane.begun.len() >= caps.calls_per_second as usize {
-            return Err(Refused::TrunkRate);
-        }
-        Ok(())
-    }
-}
-
-fn forget_old(begun: &mut VecDeque<Mono>, now: Mono) {
-    while begun.front().is_some_and(|at| now.since(*at) >= Duration::from_secs(1)) {
-        begun.pop_front();
+        self.lanes.entry(name.clone()).or_default().judge(now.mono, caps)
     }
 }
 
@@ -202,7 +278,7 @@ mod tests {
     fn exactly_the_cap_is_let_in_and_a_leaver_makes_room() {
         let mut door = Admission::new(100, 0);
         let name = TrunkName::new("carrier");
-        let trunk = Some((&name, Caps { calls: 2, calls_per_second: 0 }));
+        let trunk = Some((&name, Caps { calls: 2, ..Caps::default() }));
         assert_eq!(door.admit(at(0), call(1), trunk, false), Ok(()));
         assert_eq!(door.admit(at(0), call(2), trunk, false), Ok(()));
         assert_eq!(door.admit(at(0), call(3), trunk, false), Err(Refused::TrunkCalls));
@@ -216,7 +292,7 @@ mod tests {
     fn the_rate_is_per_second_and_its_window_slides() {
         let mut door = Admission::new(100, 0);
         let name = TrunkName::new("carrier");
-        let trunk = Some((&name, Caps { calls: 0, calls_per_second: 2 }));
+        let trunk = Some((&name, Caps { calls_per_second: 2, ..Caps::default() }));
         assert_eq!(door.admit(at(0), call(1), trunk, false), Ok(()));
         assert_eq!(door.admit(at(600), call(2), trunk, false), Ok(()));
         assert_eq!(door.admit(at(999), call(3), trunk, false), Err(Refused::TrunkRate));
@@ -228,7 +304,7 @@ mod tests {
     fn emergency_calls_pass_every_cap_and_drain() {
         let mut door = Admission::new(0, 1);
         let name = TrunkName::new("carrier");
-        let trunk = Some((&name, Caps { calls: 1, calls_per_second: 1 }));
+        let trunk = Some((&name, Caps { calls: 1, calls_per_second: 1, busy_out: true }));
         door.drain();
         door.set_journal_full(true);
         for nth in 0..20 {
@@ -249,5 +325,78 @@ mod tests {
         assert_eq!(begin(&mut door, 5_100, 10), Ok(()));
         assert_eq!(begin(&mut door, 5_100, 11), Err(Refused::EngineRate));
         assert_eq!(door.admit(at(5_100), call(12), None, true), Ok(()), "an emergency passes");
+    }
+
+    const LEG: LegId = LegId(1);
+
+    #[test]
+    fn calls_in_and_legs_out_share_the_cap_of_a_trunk() {
+        let mut door = Admission::new(100, 0);
+        let name = TrunkName::new("carrier");
+        let trunk = (&name, Caps { calls: 2, ..Caps::default() });
+        assert_eq!(door.admit(at(0), call(1), Some(trunk), false), Ok(()));
+        assert_eq!(door.admit_out(at(0), (call(1), LookupId(1)), trunk, false), Ok(()));
+        assert_eq!(door.admit_out(at(0), (call(1), LookupId(2)), trunk, false), Err(Refused::TrunkCalls));
+        assert_eq!(door.admit(at(0), call(2), Some(trunk), false), Err(Refused::TrunkCalls));
+        assert_eq!(door.admit_out(at(0), (call(1), LookupId(3)), trunk, true), Ok(()), "an emergency passes");
+        door.begin_out(call(1), LEG, &name, Some(LookupId(1)));
+        door.begin_out(call(1), LegId(2), &name, Some(LookupId(3)));
+        assert_eq!((door.live_on(&name), door.out_on(&name)), (3, 2), "a leg counts once");
+        door.end_out(call(1), LEG, &name);
+        door.end_out(call(1), LEG, &name);
+        door.end_out(call(1), LegId(2), &name);
+        assert_eq!(door.live_on(&name), 1);
+        assert_eq!(door.admit(at(0), call(2), Some(trunk), false), Ok(()));
+    }
+
+    #[test]
+    fn a_far_end_tried_in_place_of_another_counts_as_one_leg() {
+        let mut door = Admission::new(100, 0);
+        let name = TrunkName::new("carrier");
+        let trunk = (&name, Caps { calls: 1, ..Caps::default() });
+        assert_eq!(door.admit(at(0), call(1), None, false), Ok(()));
+        assert_eq!(door.admit_out(at(0), (call(1), LookupId(1)), trunk, false), Ok(()));
+        door.begin_out(call(1), LEG, &name, Some(LookupId(1)));
+        door.end_out(call(1), LEG, &name);
+        door.begin_out(call(1), LegId(2), &name, None);
+        assert_eq!(door.live_on(&name), 1);
+        assert_eq!(door.admit_out(at(0), (call(1), LookupId(2)), trunk, false), Err(Refused::TrunkCalls));
+        door.leave(call(1));
+        door.begin_out(call(1), LegId(3), &name, None);
+        assert_eq!(door.live_on(&name), 0, "nothing of a call that is gone");
+    }
+
+    #[test]
+    fn a_way_found_and_never_used_is_given_back() {
+        let mut door = Admission::new(100, 0);
+        let name = TrunkName::new("carrier");
+        let trunk = (&name, Caps { calls: 1, ..Caps::default() });
+        assert_eq!(door.admit(at(0), call(1), None, false), Ok(()));
+        assert_eq!(door.admit_out(at(0), (call(1), LookupId(1)), trunk, false), Ok(()));
+        assert_eq!(door.admit_out(at(4_999), (call(1), LookupId(2)), trunk, false), Err(Refused::TrunkCalls));
+        assert_eq!(door.admit_out(at(5_000), (call(1), LookupId(3)), trunk, false), Ok(()));
+    }
+
+    #[test]
+    fn legs_out_count_for_the_rate_too() {
+        let mut door = Admission::new(100, 0);
+        let name = TrunkName::new("carrier");
+        let trunk = (&name, Caps { calls_per_second: 2, ..Caps::default() });
+        assert_eq!(door.admit(at(0), call(1), Some(trunk), false), Ok(()));
+        assert_eq!(door.admit_out(at(1), (call(1), LookupId(1)), trunk, false), Ok(()));
+        assert_eq!(door.admit_out(at(2), (call(1), LookupId(2)), trunk, false), Err(Refused::TrunkRate));
+        assert_eq!(door.admit(at(2), call(2), Some(trunk), false), Err(Refused::TrunkRate));
+        assert_eq!(door.admit_out(at(1_001), (call(1), LookupId(2)), trunk, false), Ok(()));
+    }
+
+    #[test]
+    fn a_trunk_out_of_use_takes_and_gives_emergencies_only() {
+        let mut door = Admission::new(100, 0);
+        let name = TrunkName::new("carrier");
+        let trunk = (&name, Caps { busy_out: true, ..Caps::default() });
+        assert_eq!(door.admit(at(0), call(1), Some(trunk), false), Err(Refused::TrunkBusyOut));
+        assert_eq!(door.admit(at(0), call(2), Some(trunk), true), Ok(()));
+        assert_eq!(door.admit_out(at(0), (call(2), LookupId(1)), trunk, false), Err(Refused::TrunkBusyOut));
+        assert_eq!(door.admit_out(at(0), (call(2), LookupId(1)), trunk, true), Ok(()));
     }
 }

@@ -1,7 +1,7 @@
 //! New INVITEs over a trunk: a citizen's call, or a refusal that leaves nothing behind; agents' are `outside`'s.
 //!
-//! A trunk is known by its source address, never by a header (`contract.md` §2); what an INVITE says of its numbers
-//! is `reading`'s and judged by the plan. RFC 3261 §8.2.2.
+//! A trunk is known by its source address or by our registration at it, never by a header (`contract.md` §2); what an
+//! INVITE says of its numbers is `reading`'s and judged by the plan. RFC 3261 §8.2.2.
 
 use std::sync::Arc;
 
@@ -19,7 +19,6 @@ use crate::call::words::{Arrived, Identity};
 use crate::plan::route::Verdict;
 use crate::sip::message::Name;
 use crate::sip::transaction::key::{MergeKey, TxKey};
-use crate::switch::admission::Caps;
 
 /// Max-Forwards assumed when an INVITE has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
@@ -47,14 +46,14 @@ impl Switch {
         mut arrived: Arrived,
         out: &mut Vec<SwitchEffect>,
     ) {
-        let Some(trunk) = self.plan.settings.trunk_for(arrived.flow.remote).cloned() else {
+        let Some((trunk, by_contact)) = self.trunk_of(&arrived) else {
             out.push(SwitchEffect::Count(Counted::UnknownSource));
             return self.refuse(&arrived, 403, None, &[], out);
         };
         if let Some(changed) = under_rules(&arrived.message, &trunk.incoming.headers) {
             arrived.message = changed;
         }
-        let numbers = Numbers::read(&arrived.message, &trunk, &self.plan);
+        let numbers = Numbers::read(&arrived.message, &trunk, &self.plan, by_contact);
         let route = numbers.with_facts(&trunk.name, |facts| self.plan.route(facts, now.wall, &mut ()));
         let emergency = matches!(route.verdict, Verdict::Emergency(_));
         // An emergency call is not turned away for what it requires beyond us: the call itself can still be made.
@@ -64,8 +63,16 @@ impl Switch {
         if arrived.message.max_forwards() == Some(0) {
             return self.refuse(&arrived, 483, None, &[], out);
         }
+        let hops = match self.hops.judge(&self.tokens, &arrived.message, trunk.platform) {
+            Ok(hops) => hops,
+            Err(looped) => {
+                let (status, phrase) = looped.answer();
+                out.push(SwitchEffect::Count(Counted::Looped(trunk.name.clone())));
+                return self.refuse(&arrived, status, Some(phrase), &[], out);
+            }
+        };
         let call = CallId(self.mint(now, &route.tenant));
-        let caps = Caps { calls: trunk.max_calls, calls_per_second: trunk.max_cps };
+        let caps = self.caps_of(&trunk);
         if let Err(refused) = self.admission.admit(now, call, Some((&trunk.name, caps)), emergency || trunk.emergency) {
             out.push(SwitchEffect::Count(Counted::Refused(Some(trunk.name.clone()), refused)));
             let after = admission::RETRY_AFTER.as_secs().to_string();
@@ -74,6 +81,9 @@ impl Switch {
         let ticket = TicketId(self.mint(now, &route.tenant));
         let seed = self.draw();
         self.calls.begin(call, CALLER, key, merge);
+        if trunk.platform {
+            self.hops.began(call, &trunk.name, hops);
+        }
         out.push(SwitchEffect::Count(Counted::Admitted(trunk.name.clone())));
         let carried = Carried::of(&arrived.message, self.plan.settings.copied(&trunk.tenant));
         if carried.left_out() > 0 {

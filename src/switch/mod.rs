@@ -19,8 +19,6 @@
 //! |---|---|
 //! | answered REGISTERs remembered for repetitions | 8,192, oldest forgotten first |
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,8 +38,10 @@ use crate::sip::transaction::key::TxKey;
 use crate::switch::admission::Admission;
 use crate::switch::calls::Calls;
 use crate::switch::desk::Desk;
+use crate::switch::hops::HopGuard;
 use crate::switch::own::{Outcome, Own};
 use crate::switch::subscribe::Subscriptions;
+use crate::switch::trunks::Trunks;
 use crate::switch::words::{Counted, SwitchEffect};
 
 pub mod admission;
@@ -49,12 +49,16 @@ pub mod calls;
 pub mod damping;
 pub mod desk;
 mod find;
+mod hops;
 mod incoming;
+pub mod locate;
+mod outbound_registration;
 mod outside;
 mod own;
 mod reading;
 mod subscribe;
 mod throttle;
+pub mod trunks;
 pub mod words;
 
 /// Extensions a request may require of us; `100rel` is not among them until PRACK exists.
@@ -82,13 +86,14 @@ pub struct Switch {
     plan: Arc<Plan>,
     tokens: TokenKey,
     product: String,
-    random: u64,
+    random: Draws,
     calls: Calls,
     desk: Desk,
     own: Own,
     subscriptions: Subscriptions,
     admission: Admission,
-    resolved: BTreeMap<String, Vec<SocketAddr>>,
+    trunks: Trunks,
+    hops: HopGuard,
 }
 
 impl Switch {
@@ -101,13 +106,14 @@ impl Switch {
             plan,
             tokens: secrets.tokens,
             product: product.to_owned(),
-            random: secrets.seed,
+            random: Draws(secrets.seed),
             calls: Calls::default(),
             desk,
             own: Own::new(secrets.tokens),
             subscriptions: Subscriptions::new(secrets.tokens),
             admission,
-            resolved: BTreeMap::new(),
+            trunks: Trunks::new(secrets.tokens),
+            hops: HopGuard::new(&secrets.tokens),
         }
     }
 
@@ -132,12 +138,13 @@ impl Switch {
     }
 
     /// A connection is gone.
-    pub fn closed(&mut self, flow: FlowId, out: &mut Vec<SwitchEffect>) {
+    pub fn closed(&mut self, now: Now, flow: FlowId, out: &mut Vec<SwitchEffect>) {
         self.desk.closed(flow, out);
         let mut outcomes = Vec::new();
         self.subscriptions.closed(flow);
         self.own.closed(flow, &mut outcomes);
-        self.on_outcomes(outcomes);
+        self.on_outcomes(now, outcomes, out);
+        self.registrations_lose(now, flow);
     }
 
     /// A call counts no more; its names live until [`Self::call_over`].
@@ -151,6 +158,8 @@ impl Switch {
             self.subscriptions.changed(&agent);
         }
         self.admission.leave(call);
+        self.trunks.forget_call(call);
+        self.hops.over(call);
     }
 
     /// An agent's leg changed, as its call said.
@@ -166,11 +175,7 @@ impl Switch {
         self.subscriptions.retain(|agent| plan.settings.agents.contains_key(agent));
         self.admission.set_caps(plan.settings.limits.calls_max, plan.settings.limits.calls_per_second);
         self.plan = plan;
-    }
-
-    /// Addresses of a trunk's host name, found by the engine.
-    pub fn resolved(&mut self, host: &str, addresses: Vec<SocketAddr>) {
-        self.resolved.insert(host.to_owned(), addresses);
+        self.trunks.replan();
     }
 
     /// From now on only emergency calls are let in.
@@ -188,14 +193,15 @@ impl Switch {
         self.desk.on_deadline(now, out);
         let mut outcomes = Vec::new();
         self.own.on_deadline(now, out, &mut outcomes);
-        self.on_outcomes(outcomes);
+        self.on_outcomes(now, outcomes, out);
         self.notify(now, out);
     }
 
-    /// When to wake.
+    /// When to wake; for [`Self::on_deadline`] and [`Self::tend`].
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        [self.desk.deadline(), self.own.deadline(), self.subscriptions.deadline()].into_iter().flatten().min()
+        let own = [self.desk.deadline(), self.own.deadline(), self.subscriptions.deadline(), self.trunks.deadline()];
+        own.into_iter().flatten().min()
     }
 
     /// The registrations.
@@ -231,7 +237,7 @@ impl Switch {
     fn on_response(&mut self, now: Now, message: Message, flow: Flow, out: &mut Vec<SwitchEffect>) {
         let (ours, outcome) = self.own.on_response(now, &message);
         if ours {
-            return self.on_outcomes(outcome);
+            return self.on_outcomes(now, outcome, out);
         }
         let named = message.via().branch().and_then(|branch| self.tokens.read_branch(branch));
         match named.filter(|(call, _)| self.calls.is_live(*call)) {
@@ -253,10 +259,17 @@ impl Switch {
     }
 
     /// What the switch's own requests came to.
-    fn on_outcomes(&mut self, outcomes: impl IntoIterator<Item = Outcome>) {
-        for outcome in outcomes {
-            match outcome.errand {
-                own::Errand::Notify(number) => self.subscriptions.notified(number, &outcome.fate),
+    fn on_outcomes(
+        &mut self,
+        now: Now,
+        outcomes: impl IntoIterator<Item = Outcome>,
+        out: &mut Vec<SwitchEffect>,
+    ) {
+        for Outcome { errand, fate } in outcomes {
+            match errand {
+                own::Errand::Notify(number) => self.subscriptions.notified(number, &fate),
+                own::Errand::Probe(end, nth) => self.on_probed(now, (&end, nth), &fate, out),
+                own::Errand::Register(trunk) => self.on_registered(now, &trunk, &fate, out),
             }
         }
     }
@@ -322,7 +335,7 @@ impl Switch {
         if !self.require(arrived, out) {
             return;
         }
-        let known = arrived.flow.side == Side::Agent || self.plan.settings.trunk_for(arrived.flow.remote).is_some();
+        let known = arrived.flow.side == Side::Agent || self.trunk_of(arrived).is_some();
         let status = if known { 200 } else { 403 };
         let mut headers = vec![(Name::Allow, allow(arrived.flow.side)), (Name::Accept, "application/sdp")];
         if arrived.flow.side == Side::Agent {
@@ -344,7 +357,7 @@ impl Switch {
 
     /// Whether this peer may draw another answer; a trunk always. Who may not is counted and hears nothing.
     fn bears(&mut self, now: Now, flow: &Flow, out: &mut Vec<SwitchEffect>) -> bool {
-        let trunk = flow.side == Side::Trunk && self.plan.settings.trunk_for(flow.remote).is_some();
+        let trunk = flow.side == Side::Trunk && self.trunk_at(flow.remote).is_some();
         let bears = trunk || self.desk.bears(now, flow);
         if !bears {
             out.push(SwitchEffect::Count(Counted::Throttled));
@@ -403,18 +416,36 @@ impl Switch {
         out.push(SwitchEffect::Transmit(arrived.flow, draft.finish().bytes().clone()));
     }
 
-    /// The next random number (SplitMix64): ids need to differ, not to be secret.
     const fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.random.next()
     }
 
     fn mint(&mut self, now: Now, tenant: &TenantName) -> Ulid {
         let random = self.draw();
         Ulid::compose(now.wall, self.plan.settings.node, tenant, random)
+    }
+}
+
+/// Random numbers (SplitMix64): what they are for needs to differ, not to be secret.
+struct Draws(u64);
+
+impl Draws {
+    const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// 0 to 1,000.
+    fn thousandths(&mut self) -> u32 {
+        u32::try_from(self.next() % 1_001).unwrap_or(0)
+    }
+
+    /// Others, for use beside these.
+    const fn fork(&mut self) -> Self {
+        Self(self.next())
     }
 }
 

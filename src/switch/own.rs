@@ -19,7 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::SwitchEffect;
 use crate::base::flow::{Flow, FlowId};
+use crate::base::id::TrunkName;
 use crate::base::now::{Mono, Now};
+use crate::call::words::FarEnd;
 use crate::sip::message::{Message, Method};
 use crate::sip::token::TokenKey;
 use crate::sip::transaction::client::Client;
@@ -34,6 +36,10 @@ pub(super) const OWN_MAX: usize = 8_192;
 pub(super) enum Errand {
     /// The state of a line to the subscription with this number.
     Notify(u64),
+    /// Whether a far end of a trunk lives: the nth probe of it.
+    Probe(FarEnd, u32),
+    /// Our registration at a trunk.
+    Register(TrunkName),
 }
 
 /// How a request ended.
@@ -152,6 +158,15 @@ impl Own {
     /// The earliest timer.
     pub(super) fn deadline(&self) -> Option<Mono> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Gives up what is no longer waited for, without a word.
+    pub(super) fn forget(&mut self, errand: &Errand) {
+        let found = self.open.iter().filter(|(_, open)| open.errand == *errand);
+        let found: Vec<_> = found.map(|(number, open)| (*number, open.client.deadline())).collect();
+        for (number, due) in found {
+            self.end(number, due, Fate::Unreachable);
+        }
     }
 
     /// Requests without a final answer.

@@ -36,8 +36,9 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn read(invite: &Message, trunk: &Trunk, plan: &Plan) -> Self {
-        let dialled = called(invite, trunk, plan);
+    /// `by_contact` says that the request-URI is our Contact at a registrar and so no number.
+    pub(super) fn read(invite: &Message, trunk: &Trunk, plan: &Plan, by_contact: bool) -> Self {
+        let dialled = called(invite, trunk, plan, by_contact);
         let diverted = diverted(invite, &dialled);
         Self {
             from: invite.from().uri().ok().and_then(|uri| number_text(&uri)),
@@ -84,14 +85,15 @@ fn number_text(uri: &Uri) -> Option<String> {
 
 /// The number called, from where the trunk writes it. An emergency in the Request-URI is one wherever else it says
 /// another thing: no setting may hide it.
-fn called(invite: &Message, trunk: &Trunk, plan: &Plan) -> String {
+fn called(invite: &Message, trunk: &Trunk, plan: &Plan, by_contact: bool) -> String {
     let request = String::from_utf8_lossy(invite.request_uri().unwrap_or_default()).into_owned();
+    let to = || invite.to().uri().ok();
+    let party = || invite.header_named(b"P-Called-Party-ID").and_then(|value| NameAddr::parse(value).ok()?.uri().ok());
     let elsewhere = match trunk.incoming.called_from {
+        CalledFrom::RequestUri if by_contact => party().or_else(to),
         CalledFrom::RequestUri => None,
-        CalledFrom::To => invite.to().uri().ok(),
-        CalledFrom::CalledParty => {
-            invite.header_named(b"P-Called-Party-ID").and_then(|value| NameAddr::parse(value).ok()?.uri().ok())
-        }
+        CalledFrom::To => to(),
+        CalledFrom::CalledParty => party(),
     };
     let Some(elsewhere) = elsewhere else { return request };
     let urgent = sos_lines(&request).is_some()

@@ -17,9 +17,11 @@ use crate::switch::words::NewCall;
 
 mod desk;
 mod guessing;
+mod registration;
 mod routing;
 mod subscribe;
 mod trunk;
+mod trunks;
 
 const CONFIG: &str = r#"
 [trunk.carrier]
@@ -169,13 +171,15 @@ struct Bench {
     key: TokenKey,
     ms: u64,
     out: Vec<SwitchEffect>,
+    /// What was done while time passed.
+    kept: Vec<SwitchEffect>,
 }
 
 impl Bench {
     fn new(set: &[&str]) -> Self {
         let key = TokenKey::new([5; 16]);
         let secrets = Secrets { tokens: key, nonces: [6; 32], seed: 7 };
-        Self { switch: Switch::new(plan(set), &secrets, "switch12345"), key, ms: 0, out: Vec::new() }
+        Self { switch: Switch::new(plan(set), &secrets, "switch12345"), key, ms: 0, out: Vec::new(), kept: Vec::new() }
     }
 
     fn bytes(&mut self, flow: Flow, bytes: impl Into<Vec<u8>>) -> &mut Self {
@@ -296,10 +300,11 @@ impl Bench {
     fn find(&mut self, query: Query) -> Vec<Target> {
         let call = CallId(Ulid::compose(at(0).wall, 0, &TenantName::new("p"), 1));
         let mut out = Vec::new();
-        self.switch.find(call, LookupId(1), &query, &Sockets, &mut out);
-        match out.remove(0) {
-            SwitchEffect::Deliver(_, CallInput::Found(LookupId(1), targets)) => targets.0,
-            other => panic!("{other:?}"),
-        }
+        self.switch.find(at(self.ms), (call, LookupId(1)), &query, &Sockets, &mut out);
+        let found = out.iter().find_map(|effect| match effect {
+            SwitchEffect::Deliver(_, CallInput::Found(LookupId(1), targets)) => Some(targets.0.clone()),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("{out:?}"))
     }
 }

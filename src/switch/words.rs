@@ -9,10 +9,12 @@ use crate::acd::words::AcdInput;
 use crate::base::flow::{Flow, Side, Transport};
 use crate::base::id::{CallId, TrunkName};
 use crate::call::setup::Inbound;
-use crate::call::words::{Arrived, CallInput, Identity};
+use crate::call::words::{Arrived, CallInput, FarEnd, Identity};
+use crate::event::alarm::AlarmNote;
 use crate::plan::trunk::Trunk;
 use crate::switch::admission::Refused;
 use crate::switch::damping::Paused;
+use crate::switch::locate::Wanted;
 
 /// A call to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +59,16 @@ pub enum Counted {
     Stray,
     /// The same request by two ways (482).
     Merged,
+    /// A call that came back to us, or passed too many platforms (482, 483).
+    Looped(TrunkName),
     /// A call let in.
     Admitted(TrunkName),
     /// Fields and body parts of a call over a trunk that had no room to go on with it.
     LeftOut(TrunkName, u16),
+    /// A leg out that a trunk's cap did not let go over it.
+    RefusedOut(TrunkName, Refused),
+    /// A far end of a trunk that is in use again, or no longer.
+    Turned(FarEnd, bool),
 }
 
 /// Out of the switch.
@@ -76,6 +84,10 @@ pub enum SwitchEffect {
     Acd(AcdInput),
     /// Count something.
     Count(Counted),
+    /// Ask the DNS where a name leads; [`Switch::located`](super::Switch::located) takes the answer.
+    Locate(Wanted),
+    /// Tell people that a condition begins or ends.
+    Alarm(AlarmNote),
 }
 
 /// A far end, with what a path to it depends on.

@@ -8,6 +8,7 @@ mod sim;
 mod basic;
 mod cancel_sweep;
 mod emergency;
+mod failover;
 mod hand_over_sweep;
 mod queue;
 mod ring_all;

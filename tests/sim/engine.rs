@@ -142,7 +142,7 @@ impl Engine {
     /// A connection is gone.
     pub fn closed(&mut self, flow: Flow) {
         let mut out = Vec::new();
-        self.switch.closed(flow.id, &mut out);
+        self.switch.closed(self.now, flow.id, &mut out);
         self.todo.extend(out.into_iter().map(Todo::Switch));
         for call in self.calls.keys() {
             self.todo.push_back(Todo::Call(*call, CallInput::TransportDown(flow.id)));
@@ -216,7 +216,7 @@ impl Engine {
                 Todo::Acd(input) => self.tell_acd(input),
                 Todo::Find(call, lookup, query) => {
                     let mut out = Vec::new();
-                    self.switch.find(call, lookup, &query, &Everywhere, &mut out);
+                    self.switch.find(self.now, (call, lookup), &query, &Everywhere, &mut out);
                     self.todo.extend(out.into_iter().map(Todo::Switch));
                 }
             }
@@ -305,6 +305,11 @@ impl Engine {
                 self.todo.push_back(Todo::Acd(AcdInput::Call(id, request)));
             }
             CallEffect::Find(lookup, query) => self.todo.push_back(Todo::Find(id, lookup, query)),
+            CallEffect::Far(leg, far, news) => {
+                let mut out = Vec::new();
+                self.switch.on_far(self.now, (id, leg), &far, news, &mut out);
+                self.todo.extend(out.into_iter().map(Todo::Switch));
+            }
             CallEffect::Emit(event, _) => {
                 self.note(|| format!("    #{} {:?}", event.journal_seq, event.what).chars().take(150).collect());
                 let seq = event.journal_seq;

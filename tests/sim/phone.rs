@@ -139,6 +139,7 @@ impl Phone {
                 trusted: true,
                 stream: None,
                 reliable: Reliable::default(),
+                hops: None,
             },
             display: Bytes::new(),
             from: format!("sip:{from}@{}", self.addr).into(),

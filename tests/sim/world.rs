@@ -19,7 +19,7 @@ use switch12345::call::leg::LegRules;
 use switch12345::call::legs::CALLER;
 use switch12345::call::setup::Inbound;
 use switch12345::call::words::{
-    Arrived, CallEffect, CallInput, FIRST_CONSULT, Identity, OperatorCommand, Query, Target, Targets,
+    Arrived, CallEffect, CallInput, FIRST_CONSULT, FarEnd, FarNews, Identity, OperatorCommand, Query, Target, Targets,
 };
 use switch12345::call::{Call, Origin, Terms};
 use switch12345::event::call::CallEvent;
@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) trunks: BTreeMap<&'static str, Vec<&'static str>>,
     pub(crate) media: super::media::Media,
     pub(crate) journal: Vec<CallEvent>,
+    /// What the call told the switch of its legs over trunks.
+    pub(crate) far: Vec<(LegId, FarEnd, FarNews)>,
     /// Deliveries so far.
     pub(crate) delivered: usize,
     /// Act before (false) or after (true) this delivery.
@@ -118,6 +120,7 @@ impl World {
             ]),
             media: super::media::Media::default(),
             journal: Vec::new(),
+            far: Vec::new(),
             delivered: 0,
             hook: None,
             hit: None,
@@ -319,12 +322,16 @@ impl World {
                         self.answer(Delivery::ToCall(Box::new(CallInput::Stored(seq))));
                     }
                 }
+                CallEffect::Far(leg, far, news) => {
+                    self.note(|| format!("      {leg:?} over {} {} {news:?}", far.trunk, far.remote));
+                    self.far.push((leg, far, news));
+                }
                 CallEffect::Give(_) => {}
             }
         }
     }
 
-    fn flow(&self, name: &str) -> Flow {
+    pub(crate) fn flow(&self, name: &str) -> Flow {
         let phone = &self.phones[name];
         let side = if name.chars().all(|c| c.is_ascii_digit()) { Side::Agent } else { Side::Trunk };
         let id = FlowId(u64::from(phone.addr.port()));
@@ -347,6 +354,7 @@ impl World {
             trusted: true,
             stream: None,
             reliable: Reliable::default(),
+            hops: None,
         });
         Targets(found.collect())
     }

@@ -20,3 +20,4 @@ mod shutdown;
 mod sound;
 mod tickets;
 mod transports;
+mod trunks;

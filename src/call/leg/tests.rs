@@ -67,6 +67,7 @@ fn outgoing() -> Outgoing {
             trusted: false,
             stream: None,
             reliable: Reliable::default(),
+            hops: None,
         },
         display: Bytes::from_static("12369 环保".as_bytes()),
         from: "sip:13800001234@127.0.0.1:5060".into(),

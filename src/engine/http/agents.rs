@@ -1,4 +1,4 @@
-//! Agents, queues and trunks: listed, and agents' states chosen.
+//! Agents and queues: listed, and agents' states chosen.
 
 use std::sync::Arc;
 
@@ -9,13 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::health::switch_view;
 use super::{Api, Asked, Refusal};
 use crate::acd::view::{AgentView, QueueView};
 use crate::acd::words::{AcdInput, DeskCommand, DeskState};
 use crate::base::id::AgentId;
 use crate::engine::acd_task::AcdAsk;
-use crate::engine::switch_task::TrunkView;
 
 /// A state a person may choose.
 #[derive(Debug, Deserialize)]
@@ -62,10 +60,6 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Refusal>
 
 pub(super) async fn queues(State(api): State<Api>) -> Result<Json<Vec<QueueView>>, Refusal> {
     ask(&api, AcdAsk::Queues).await.map(Json)
-}
-
-pub(super) async fn trunks(State(api): State<Api>) -> Result<Json<Vec<TrunkView>>, Refusal> {
-    switch_view(&api).await.map(|view| Json(view.trunks))
 }
 
 pub(super) async fn choose(

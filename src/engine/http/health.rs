@@ -28,6 +28,14 @@ pub(super) async fn ready(State(api): State<Api>) -> (StatusCode, &'static str) 
 pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     let world = &api.world;
     gauge("switch12345_calls", world.views.len());
+    world.alarms.describe();
+    if let Ok(switch) = switch_view(&api).await {
+        for trunk in switch.trunks {
+            let used = trunk.targets.iter().flat_map(|target| &target.addresses).filter(|far| far.state != "down").count();
+            metrics::gauge!("switch12345_trunk_calls", "trunk" => trunk.trunk.clone()).set(trunk.calls as f64);
+            metrics::gauge!("switch12345_trunk_far_ends", "trunk" => trunk.trunk).set(used as f64);
+        }
+    }
     gauge("switch12345_connections", world.net.connections());
     gauge("switch12345_store_waiting", api.store.waiting());
     let counters = world.net.counters();
@@ -72,6 +80,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Value>, Refusa
         })).collect::<Vec<_>>(),
         "tickets": delivery.collect::<Vec<_>>(),
         "names_held": switch.names,
+        "alarms": api.world.alarms.list().into_iter().filter(|alarm| alarm.cleared_at.is_none()).collect::<Vec<_>>(),
         "panics": api.world.figures.panicked.load(Ordering::Relaxed),
     })))
 }

@@ -35,6 +35,7 @@ mod agents;
 mod calls;
 mod health;
 mod tickets;
+mod trunks;
 
 const BODY_MAX: usize = 64 * 1024;
 
@@ -167,7 +168,10 @@ fn router(api: Api) -> Router {
         .route("/agents/{agent}/state", post(agents::choose))
         .route("/agents/{agent}/wrap-up", post(agents::wrap_up))
         .route("/queues", get(agents::queues))
-        .route("/trunks", get(agents::trunks))
+        .route("/trunks", get(trunks::list))
+        .route("/trunks/{trunk}/busy-out", post(trunks::busy_out))
+        .route("/trunks/{trunk}/in-service", post(trunks::in_service))
+        .route("/alarms", get(trunks::alarms))
         .route("/tickets", get(tickets::list))
         .route("/tickets/dead", get(tickets::dead))
         .route("/tickets/redrive", post(tickets::redrive))

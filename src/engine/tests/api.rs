@@ -15,7 +15,7 @@ async fn health_readiness_and_figures_need_no_token() {
 async fn everything_else_needs_the_token() {
     let house = House::open(&[]).await;
     let near = format!("Authorization: Bearer {}x\r\n", house.token);
-    for path in ["/status", "/calls", "/agents", "/queues", "/trunks", "/tickets", "/endpoints"] {
+    for path in ["/status", "/calls", "/agents", "/queues", "/trunks", "/alarms", "/tickets", "/endpoints"] {
         for headers in
             ["", "Authorization: Bearer\r\n", "Authorization: Bearer x\r\n", "Authorization: Basic x\r\n", &near]
         {
@@ -105,5 +105,26 @@ async fn what_openapi_describes_is_served() {
             assert!(status != 405 && !body.contains("no such path"), "{method} {path}: {status} {body}");
         }
     }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_goes_out_of_use_and_back_and_both_are_audited() {
+    let house = House::open(&[]).await;
+    let carrier = async || {
+        let trunks = house.look("/trunks").await;
+        trunks.as_array().unwrap().iter().find(|trunk| trunk["trunk"] == "carrier").unwrap().clone()
+    };
+    assert_eq!(carrier().await["busy_out"], false);
+    assert_eq!(house.api("POST", "/trunks/carrier/busy-out", "").await.0, 200);
+    assert_eq!((&carrier().await["busy_out"], &carrier().await["state"]), (&true.into(), &"busy_out".into()));
+    Caller::calls(&house, "12345", "a").await.status(503).await;
+    assert_eq!(house.api("POST", "/trunks/carrier/in-service", "").await.0, 200);
+    assert_eq!(carrier().await["busy_out"], false);
+    assert_eq!(house.api("POST", "/trunks/nobody/busy-out", "").await.0, 404);
+    let audit = std::fs::read_to_string(house.dir.join("audit.log")).unwrap();
+    let lines: Vec<serde_json::Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let noted: Vec<_> = lines.iter().map(|line| (line["what"].as_str().unwrap(), line["subject"].as_str().unwrap())).collect();
+    assert_eq!(noted, [("trunk.busy-out", "carrier"), ("trunk.in-service", "carrier")]);
     house.close().await;
 }

@@ -142,3 +142,14 @@ fn an_open_transaction_costs_less_than_a_kilobyte() {
     assert!(size_of::<Open>() + size_of::<(Mono, u64)>() + request.bytes().len() < 1_024);
     let _: &Bytes = request.bytes();
 }
+
+#[test]
+fn what_is_forgotten_ends_without_a_word_and_its_late_answer_is_still_ours() {
+    let mut bench = Bench::new();
+    let (forgotten, kept) = (bench.begin(Transport::Udp, 1), bench.begin(Transport::Udp, 2));
+    bench.own.forget(&Errand::Notify(1));
+    assert_eq!(bench.own.len(), 1);
+    assert_eq!(bench.answer(100, &forgotten, 200), (true, None));
+    assert!(bench.answer(100, &kept, 200).1.is_some());
+    bench.assert_empty();
+}

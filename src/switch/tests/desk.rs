@@ -83,7 +83,7 @@ fn rfc5626_s6_a_browsers_flow_is_bound_and_follows_it() {
     bench.with_password(renewed, &|lines| register("b2.invalid", "s", lines), "1001", "demo-1001");
     assert_eq!(bench.statuses(), [200]);
     bench.out.clear();
-    bench.switch.closed(phone().id, &mut bench.out);
+    bench.switch.closed(at(0), phone().id, &mut bench.out);
     assert!(bench.told_reachable().is_empty(), "the former connection carries nothing");
     let found = bench.find(Query::Agent(AgentId::new("1001")));
     assert_eq!((found.len(), found[0].flow, &*found[0].uri), (1, renewed, "sip:1001@b2.invalid;transport=ws;ob"));
@@ -132,9 +132,9 @@ fn a_connection_that_goes_takes_the_phones_on_it() {
     let mut bench = Bench::new(&[]);
     bench.register("1001", "r");
     bench.out.clear();
-    bench.switch.closed(FlowId(8), &mut bench.out);
+    bench.switch.closed(at(0), FlowId(8), &mut bench.out);
     assert!(bench.told_reachable().is_empty());
-    bench.switch.closed(phone().id, &mut bench.out);
+    bench.switch.closed(at(0), phone().id, &mut bench.out);
     assert_eq!(bench.told_reachable(), [("1001".to_owned(), false)]);
     assert!(bench.find(Query::Agent(AgentId::new("1001"))).is_empty());
 }

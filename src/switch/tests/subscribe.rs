@@ -241,9 +241,9 @@ fn a_lost_connection_takes_its_subscriptions() {
     let notify = bench.watch(phone(), "w", LINES);
     bench.watch(other, "v", LINES);
     bench.answer_notify(&notify, 200);
-    bench.switch.closed(phone().id, &mut Vec::new());
+    bench.switch.closed(at(0), phone().id, &mut Vec::new());
     assert_eq!((bench.switch.watching().0, bench.switch.watching().2), (1, 1));
-    bench.switch.closed(other.id, &mut Vec::new());
+    bench.switch.closed(at(0), other.id, &mut Vec::new());
     assert_eq!(bench.switch.watching(), (0, 0, 0), "with the NOTIFY in flight over it");
 }
 

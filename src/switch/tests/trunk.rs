@@ -84,7 +84,9 @@ fn a_trunk_is_found_at_its_addresses_in_order_and_an_unresolved_name_nowhere() {
         || Query::Trunk { trunk: TrunkName::new("carrier"), number: Arc::from("04768337772"), emergency: false };
     let found = bench.find(query());
     assert_eq!(found.iter().map(|target| &*target.uri).collect::<Vec<_>>(), ["sip:04768337772@127.0.0.1:7000"]);
-    bench.switch.resolved("carrier.example", vec!["192.0.2.7:0".parse().unwrap()]);
+    bench.pass(1);
+    let (name, known) = trunks::located("carrier.example", 7);
+    bench.switch.located(at(0), &name, Some((known, Duration::from_secs(60))), &mut Vec::new());
     let found = bench.find(query());
     assert_eq!(found[1].uri.as_ref(), "sip:04768337772@192.0.2.7:7001;transport=tcp");
     assert_eq!(found[1].flow.transport, Transport::Tcp);
