@@ -157,7 +157,7 @@ async fn greet(
         carries_calls,
         terms,
         listens,
-        credit: Credit::new(),
+        credit: Credit::new(standing),
         _place: Some(place),
     };
     match shaken {
@@ -200,7 +200,7 @@ pub(super) fn open(shared: &Arc<Shared>, id: FlowId, way: &Arc<Way>) {
             pongs: false,
         },
         listens: None,
-        credit: Credit::new(),
+        credit: Credit::new(Standing::Known),
         _place: None,
     };
     let way = Arc::clone(way);

@@ -7,7 +7,7 @@
 //! | limit | value |
 //! |---|---|
 //! | datagrams waiting | 4,096, of them 1,024 kept for known trunks |
-//! | messages of one connection waiting | 128 KiB, counted in whole KiB |
+//! | messages of one connection waiting, counted in whole KiB | 128 KiB of a known trunk, else 32 KiB or one message |
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,9 @@ use super::fair::{FairQueue, Places, Standing, source_of};
 use crate::base::flow::Flow;
 
 const PLACES: Places = if cfg!(test) { Places { all: 8, kept: 2 } } else { Places { all: 4_096, kept: 1_024 } };
-/// More than the longest message ([`Limits::DEFAULT`](crate::sip::parse::Limits::DEFAULT)) costs.
-const CREDIT_KIB: usize = 128;
+/// A carrier's connection carries hundreds of calls.
+const TRUNK_KIB: usize = 128;
+const STRANGER_KIB: usize = 32;
 
 /// The sockets' end.
 #[derive(Debug)]
@@ -43,11 +44,18 @@ pub struct Packets(Arc<Inbox>);
 
 /// What one connection may have waiting.
 #[derive(Clone, Debug)]
-pub(super) struct Credit(Arc<Semaphore>);
+pub(super) struct Credit {
+    kib: usize,
+    left: Arc<Semaphore>,
+}
 
 impl Credit {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(CREDIT_KIB)))
+    pub(super) fn new(standing: Standing) -> Self {
+        let kib = match standing {
+            Standing::Known => TRUNK_KIB,
+            Standing::Stranger => STRANGER_KIB,
+        };
+        Self { kib, left: Arc::new(Semaphore::new(kib)) }
     }
 }
 
@@ -70,9 +78,10 @@ impl Inbox {
 
     /// Takes a message of a connection in, once the connection has credit for it.
     pub(super) async fn deliver(&self, standing: Standing, flow: Flow, bytes: Bytes, credit: &Credit) {
-        let kib = u32::try_from((bytes.len() / 1_024 + 1).min(CREDIT_KIB)).unwrap_or(1);
+        // A message longer than all there is takes all there is.
+        let kib = u32::try_from((bytes.len() / 1_024 + 1).min(credit.kib)).unwrap_or(1);
         // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&credit.0).acquire_many_owned(kib).await else { return };
+        let Ok(permit) = Arc::clone(&credit.left).acquire_many_owned(kib).await else { return };
         self.put(standing, flow.remote, NetEvent::Packet { flow, bytes }, Some(permit));
     }
 

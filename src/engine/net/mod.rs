@@ -16,7 +16,7 @@
 //!
 //! | limit | value | by |
 //! |---|---|---|
-//! | waiting for the switch | 4,096 datagrams, 1,024 of them for known trunks; 128 KiB of each connection | `inbox` |
+//! | waiting for the switch | 4,096 datagrams, 1,024 of them for known trunks; 32 KiB of each connection, 128 KiB of a trunk's | `inbox` |
 //! | header section, message | 16 KiB, 64 KiB | [`Limits`](crate::sip::parse::Limits) |
 //! | connections per address and side; of strangers per side | `sip.connections_per_address`, `sip.connections_max` | `places` |
 //! | handshakes | 10 s; ours 2 s, after 2 s to connect | `connection` |
@@ -522,11 +522,7 @@ fn bind(wanted: &ListenAddress) -> io::Result<(Bound, SocketAddr)> {
 
 /// Reads TLS files again when they change.
 async fn look_at_files(shared: Arc<Shared>) {
-    loop {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
+    while tokio::time::timeout(LOOK_EVERY, shared.stop.cancelled()).await.is_err() {
         let looked = Arc::clone(&shared);
         let looking = move || {
             if looked.tls.is_stale() {

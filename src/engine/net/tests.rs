@@ -249,7 +249,7 @@ async fn a_busy_switch_slows_streams_down_and_loses_none_of_their_messages() {
         peer
     });
     // Each of these costs one KiB of the connection's credit.
-    until(|| bench.packets.len() == 128).await;
+    until(|| bench.packets.len() == 32).await;
     for nth in 0..messages {
         assert_eq!(bench.packet().await.1, message(nth));
     }

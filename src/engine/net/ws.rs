@@ -26,10 +26,11 @@ use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Octets, Outgoing};
@@ -123,7 +124,9 @@ async fn read(
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(fault))) => {
                 tracing::debug!(flow = ?connection.flow, %fault, "WebSocket closed");
-                connection.shared.counters.framing_faults.fetch_add(1, Ordering::Relaxed);
+                if is_broken(&fault) {
+                    connection.shared.counters.framing_faults.fetch_add(1, Ordering::Relaxed);
+                }
                 return;
             }
             Ok(None) => return,
@@ -184,6 +187,15 @@ async fn write(
         }
     }
     let _ = timeout(within, writer.close()).await;
+}
+
+/// Whether the peer broke the rules, and is not just gone.
+const fn is_broken(fault: &Error) -> bool {
+    match fault {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => false,
+        Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_) => true,
+        _ => false,
+    }
 }
 
 fn wrapped(outgoing: Outgoing) -> Message {

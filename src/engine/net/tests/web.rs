@@ -63,8 +63,9 @@ async fn each_message_is_one_sip_message_and_answers_go_over_the_same_flow() {
     assert_eq!(next(&mut page).await, text(b"SIP/2.0 200 OK\r\n\r\n"));
     bench.net.send_for_call(&flow, Bytes::from_static(odd));
     assert_eq!(next(&mut page).await, Web::Binary(Bytes::from_static(odd)));
-    page.close(None).await.unwrap();
+    drop(page);
     assert_eq!(bench.event().await, NetEvent::Closed { flow: flow.id, carried_calls: true });
+    assert_eq!(bench.count(|net| &net.framing_faults), 0, "who is gone has broken nothing");
     assert_eq!(bench.net.flow_to(Side::Agent, Transport::Ws, &peer_at(flow.remote)), None, "nobody is called by it");
 }
 
