@@ -370,12 +370,13 @@ impl Uri {
             return false;
         }
         let agree = |one: &Self, two: &Self| {
-            one.params().all(|(name, value)| {
+            one.params().all(|(name, _)| {
                 let name = std::str::from_utf8(name).unwrap_or_default();
                 let binding = ["user", "ttl", "method", "maddr", "transport"];
-                match two.param(name) {
-                    Some(twin) => same_value(value, twin),
-                    None => !binding.iter().any(|word| name.eq_ignore_ascii_case(word)),
+                // Of a parameter that stands twice, which none may, the first counts on both sides.
+                match (one.param(name), two.param(name)) {
+                    (Some(value), Some(twin)) => same_value(value, twin),
+                    _ => !binding.iter().any(|word| name.eq_ignore_ascii_case(word)),
                 }
             })
         };

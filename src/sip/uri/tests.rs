@@ -133,3 +133,13 @@ fn an_address_survives_serde() {
     let text = serde_json::to_string(&uri).unwrap();
     assert_eq!(serde_json::from_str::<Uri>(&text).unwrap(), uri);
 }
+
+#[test]
+fn an_address_with_a_parameter_twice_is_equivalent_to_itself() {
+    for text in ["sip:a@h;x=1;x=2", "tel:+1;=;==", "sip:a@h;transport=udp;transport=tcp"] {
+        let uri = Uri::parse(text).unwrap();
+        assert!(uri.is_equivalent(&uri.clone()), "{text}");
+    }
+    let (one, other) = (Uri::parse("sip:a@h;transport=udp").unwrap(), Uri::parse("sip:a@h").unwrap());
+    assert!(!one.is_equivalent(&other) && !other.is_equivalent(&one));
+}
