@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use super::acd_task::AcdAsk;
 use super::alarm::Alarms;
 use super::journal::Journal;
-use super::mailbox::Mailboxes;
+use super::mailbox::{Mailbox, Mailboxes};
 use super::media::MediaPlane;
 use super::net::Net;
 use super::switch_task::SwitchAsk;
@@ -104,15 +104,11 @@ impl World {
 struct Panicked;
 
 /// Runs a call from its INVITE to its end.
-pub async fn run(world: World, pinned: Pinned, new: NewCall, mailbox: mpsc::Receiver<CallInput>) {
-    let (id, invite) = (new.identity.call, new.invite.clone());
+pub async fn run(world: World, pinned: Pinned, new: Box<NewCall>, mailbox: Mailbox) {
+    let id = new.identity.call;
     let whole = match born(&world, &pinned, new) {
         Ok((call, out)) => contained(Living::new(&world, &pinned, call).live(mailbox, out)).await,
-        Err(Panicked) => {
-            world.figures.panicked.fetch_add(1, Ordering::Relaxed);
-            refuse(&world, &invite);
-            Err(Panicked)
-        }
+        Err(Panicked) => Err(Panicked),
     };
     if whole.is_err() {
         tracing::error!(call = %id, "a call was dropped for a fault of ours");
@@ -125,13 +121,18 @@ pub async fn run(world: World, pinned: Pinned, new: NewCall, mailbox: mpsc::Rece
     let _ = world.switch.send(SwitchAsk::CallOver { call: id }).await;
 }
 
-fn born(world: &World, pinned: &Pinned, new: NewCall) -> Result<(Call, Vec<CallEffect>), Panicked> {
-    let mut out = Vec::new();
+fn born(world: &World, pinned: &Pinned, new: Box<NewCall>) -> Result<(Call, Vec<CallEffect>), Panicked> {
+    let NewCall { identity, invite, facts, .. } = *new;
+    let (mut out, kept) = (Vec::new(), invite.clone());
     let newest = world.newest.load_full();
     let (now, terms) = (world.clock.now(), world.terms(&pinned.plan, &newest));
-    let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(new.facts) };
-    let made = catch_unwind(AssertUnwindSafe(|| Call::new(now, terms, new.identity, origin, &mut out)));
-    made.map(|call| (call, out)).map_err(|_| Panicked)
+    let origin = Origin::Inbound { invite: Box::new(invite), facts: Box::new(facts) };
+    let made = catch_unwind(AssertUnwindSafe(|| Call::new(now, terms, identity, origin, &mut out)));
+    made.map(|call| (call, out)).map_err(|_| {
+        world.figures.panicked.fetch_add(1, Ordering::Relaxed);
+        refuse(world, &kept);
+        Panicked
+    })
 }
 
 fn refuse(world: &World, invite: &Arrived) {
@@ -166,7 +167,7 @@ impl<'w> Living<'w> {
         Self { world, pinned, call, panics: 0, closed: false }
     }
 
-    async fn live(mut self, mut mailbox: mpsc::Receiver<CallInput>, mut out: Vec<CallEffect>) -> Result<(), Panicked> {
+    async fn live(mut self, mut mailbox: Mailbox, mut out: Vec<CallEffect>) -> Result<(), Panicked> {
         let (world, id) = (self.world, self.call.control().identity().call);
         carry_out(world, self.pinned, id, &mut out);
         self.show();
@@ -185,7 +186,7 @@ impl<'w> Living<'w> {
             };
             self.take(input, &mut out)?;
             for _ in 1..TURN {
-                let Ok(input) = mailbox.try_recv() else { break };
+                let Some(input) = mailbox.try_recv() else { break };
                 self.take(input, &mut out)?;
             }
             carry_out(world, self.pinned, id, &mut out);
@@ -314,14 +315,14 @@ pub(super) async fn wait_until(due: Option<tokio::time::Instant>) {
     }
 }
 
-/// A panic outside of the machine is contained too; nothing of the call is to be trusted then.
-async fn contained<F: Future<Output = Result<(), Panicked>>>(future: F) -> Result<(), Panicked> {
+/// A panic outside of the machine is contained too; nothing of the call is to be trusted then. No async function, or
+/// the future would lie in its task a second time beside the box.
+fn contained<F: Future<Output = Result<(), Panicked>>>(future: F) -> impl Future<Output = Result<(), Panicked>> {
     let mut future = Box::pin(future);
     std::future::poll_fn(move |context| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         polled.unwrap_or(std::task::Poll::Ready(Err(Panicked)))
     })
-    .await
 }
 
 #[cfg(test)]

@@ -220,7 +220,7 @@ impl SwitchTask {
     fn carry_out(&mut self, effect: SwitchEffect) {
         match effect {
             SwitchEffect::Transmit(flow, bytes) => self.world.net.send(&flow, bytes),
-            SwitchEffect::Begin(new) => self.begin(*new),
+            SwitchEffect::Begin(new) => self.begin(new),
             SwitchEffect::Deliver(call, input) => {
                 self.world.mailboxes.post(call, input);
             }
@@ -258,7 +258,7 @@ impl SwitchTask {
         }
     }
 
-    fn begin(&mut self, new: NewCall) {
+    fn begin(&mut self, new: Box<NewCall>) {
         let call = new.identity.call;
         // The store has room for as many calls as admission lets in, so this refuses only while the disk stands still.
         if !self.world.journal.open(call, new.emergency) && !self.world.journal.open(call, true) {

@@ -111,6 +111,10 @@ impl Session {
     /// Adds a leg whose sockets are bound; `seed` gives its stream's numbers. A leg of that name already there stays.
     pub fn add(&mut self, leg: LegId, socket: SocketKey, local: LocalMedia, seed: u64) {
         if self.leg(leg).is_none() {
+            if self.legs.is_empty() {
+                // Most calls have two, and a vector that grows by itself takes room for four.
+                self.legs.reserve_exact(2);
+            }
             self.legs.push(Leg::new(leg, socket, local, seed));
         }
     }
