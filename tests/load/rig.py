@@ -5,7 +5,7 @@
     tests/load/rig.py queued           calls to agents of a queue, all phones SIPp
     tests/load/rig.py proxy            the basic calls through Kamailio as a mere proxy, for the ratio
     tests/load/rig.py steps            basic calls at rising rates until one fails
-    tests/load/rig.py held             memory per held call
+    tests/load/rig.py held             memory per held call, right after the last was answered
 
 Not part of any gate: it measures and judges nothing. Processor time is what the whole process used while the calls
 ran, less what it uses idle, so builds beside it disturb little. Needs sipp, for `proxy` kamailio.
@@ -119,8 +119,13 @@ class Rig:
         out = open(self.dir / f"{name}.out", "w")
         return self.start(command, env=os.environ | {"TERM": "dumb"}, stdout=out, stderr=out)
 
-    def callee(self, port):
-        self.sipp("callee", "agent.xml", "-p", port, "-mp", 7000)
+    def callee(self, port, proxied=False):
+        scenario = SIPP / "agent.xml"
+        if proxied:
+            text = scenario.read_text().replace("[last_CSeq:]", "[last_CSeq:]\n[last_Record-Route:]", 2)
+            scenario = self.dir / "agent.xml"
+            scenario.write_text(text)
+        self.sipp("callee", scenario, "-p", port, "-mp", 7000)
 
     def caller(self, to, dialled, rate, calls, hold_ms, trace=False, limit=4000):
         options = ["-p", self.ports(), "-r", rate, "-m", calls, "-l", limit, "-d", hold_ms, "-key", "citizen",
@@ -208,7 +213,7 @@ def one_run(args, kind, rate, calls, trace):
             process, to, phones, receiver = rig.engine(far, args.tickets, args.number)
             if kind == "queued":
                 rig.registered(phones, far)
-        rig.callee(far)
+        rig.callee(far, kind == "proxy")
         dialled = "12345" if kind == "queued" else "12366"
 
         def run():
@@ -240,17 +245,17 @@ def repeated(args, kind, rate, calls, trace=False):
 def held(args):
     with Rig(args) as rig:
         far = rig.ports()
-        engine, to, phones, _ = rig.engine(far, args.tickets, args.number)
+        engine, to, _, _ = rig.engine(far, args.tickets, args.number)
         rig.callee(far)
-        # The first calls make buffers and threads that stay.
+        # The first calls make buffers, caches and threads that stay.
         rig.caller(to, "12366", 50, 200, 100).wait()
         time.sleep(1)
         before = memory(engine.pid)
-        caller = rig.caller(to, "12366", args.rate, args.calls, 60_000)
+        caller = rig.caller(to, "12366", args.rate, args.calls, 600_000)
         time.sleep(args.calls / args.rate + 3)
         during = memory(engine.pid)
         print(f"held: {args.calls} calls  {(during - before) / args.calls:.1f} KiB each  ({before} -> {during} KiB)")
-        caller.terminate()
+        caller.kill()
 
 
 def main():
