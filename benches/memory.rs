@@ -30,7 +30,7 @@ mod engine;
 #[expect(dead_code, reason = "part of the harness")]
 mod media;
 #[path = "../tests/sim/town.rs"]
-#[expect(dead_code, unreachable_pub, reason = "part of the harness")]
+#[expect(unreachable_pub, reason = "part of the harness")]
 mod town;
 #[path = "../tests/sim/wire.rs"]
 #[expect(dead_code, unreachable_pub, reason = "part of the harness")]

@@ -25,7 +25,7 @@ mod engine;
 #[expect(dead_code, reason = "part of the harness")]
 mod media;
 #[path = "../tests/sim/town.rs"]
-#[expect(dead_code, unreachable_pub, reason = "part of the harness")]
+#[expect(unreachable_pub, reason = "part of the harness")]
 mod town;
 
 const BATCHES: usize = 400;
