@@ -57,7 +57,10 @@ impl Switch {
         let route = numbers.with_facts(&trunk.name, |facts| self.plan.route(facts, now.wall, &mut ()));
         let emergency = matches!(route.verdict, Verdict::Emergency(_));
         // An emergency call is not turned away for what it requires beyond us: the call itself can still be made.
-        if !emergency && (!self.require(&arrived, out) || !self.readable(&arrived, out)) {
+        let fits = |out: &mut Vec<_>| {
+            self.require(&arrived, out) && self.readable(&arrived, out) && self.lasting(&arrived, out)
+        };
+        if !emergency && !fits(out) {
             return;
         }
         if arrived.message.max_forwards() == Some(0) {

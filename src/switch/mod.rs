@@ -27,12 +27,14 @@ use crate::acd::words::{AcdInput, LineState};
 use crate::base::flow::{Flow, FlowId, Side};
 use crate::base::id::{AgentId, CallId, LegId, TenantName, Ulid};
 use crate::base::now::{Mono, Now};
+use crate::call::leg::words::EXTENSIONS;
 use crate::call::words::{Arrived, CallInput};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
 use crate::sip::message::{Message, Method, Name, stateless_tag};
 use crate::sip::multipart::part;
 use crate::sip::print::Draft;
+use crate::sip::session_timer::{Asked, SessionPolicy};
 use crate::sip::token::TokenKey;
 use crate::sip::transaction::key::TxKey;
 use crate::switch::admission::Admission;
@@ -61,14 +63,12 @@ mod throttle;
 pub mod trunks;
 pub mod words;
 
-/// Extensions a request may require of us; `100rel` is not among them until PRACK exists.
-const SUPPORTED: &[&str] = &["replaces", "timer"];
 /// Extensions a REGISTER may require.
 const REGISTER_SUPPORTED: &[&str] = &["path", "outbound"];
 /// Methods served on the trunk side.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO";
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO";
 /// Methods served on the agent side.
-const AGENT_ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, INFO, REGISTER, SUBSCRIBE";
+const AGENT_ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO, REGISTER, SUBSCRIBE";
 
 /// The engine's secrets and its beginning randomness; all come in as values.
 #[derive(Clone)]
@@ -302,11 +302,11 @@ impl Switch {
             Method::Invite => self.on_invite(now, key, arrived, out),
             Method::Register => self.on_register(now, key, &arrived, out),
             Method::Options => self.on_options(&arrived, out),
-            Method::Bye | Method::Info | Method::Notify | Method::Refer => {
+            Method::Bye | Method::Info | Method::Notify | Method::Prack | Method::Refer | Method::Update => {
                 self.refuse(&arrived, 481, None, &[], out);
             }
             Method::Subscribe if arrived.flow.side == Side::Agent => self.on_subscribe(now, key, &arrived, out),
-            Method::Prack | Method::Update | Method::Subscribe | Method::Message | Method::Publish => {
+            Method::Subscribe | Method::Message | Method::Publish => {
                 self.refuse(&arrived, 405, None, &[(Name::Allow, allow(arrived.flow.side))], out)
             }
             Method::Other(_) => self.refuse(&arrived, 501, None, &[(Name::Allow, allow(arrived.flow.side))], out),
@@ -367,7 +367,7 @@ impl Switch {
 
     /// Answers 420 when the request requires what we have not.
     fn require(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
-        self.require_of(SUPPORTED, arrived, out)
+        self.require_of(EXTENSIONS, arrived, out)
     }
 
     fn require_of(&self, supported: &[&str], arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
@@ -392,6 +392,17 @@ impl Switch {
             return false;
         }
         true
+    }
+
+    /// Answers 422 to an INVITE whose session interval is too small for us (RFC 4028 §9): the caller then tries again
+    /// with a longer one, so no call is begun for the first try.
+    fn lasting(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
+        let sip = &self.plan.settings.sip;
+        let policy = SessionPolicy { interval: sip.session_expires, min_se: sip.min_se };
+        let Err(fault) = policy.grant(&Asked::of(&arrived.message)) else { return true };
+        let min_se = fault.min_se.as_secs().to_string();
+        self.refuse(arrived, 422, None, &[(Name::MinSe, &min_se)], out);
+        false
     }
 
     /// A final answer that keeps no state: a repeated request draws it again.

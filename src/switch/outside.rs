@@ -20,7 +20,7 @@ impl Switch {
         arrived: Arrived,
         out: &mut Vec<SwitchEffect>,
     ) {
-        if !self.require(&arrived, out) || !self.readable(&arrived, out) {
+        if !self.require(&arrived, out) || !self.readable(&arrived, out) || !self.lasting(&arrived, out) {
             return;
         }
         let plan = Arc::clone(&self.plan);

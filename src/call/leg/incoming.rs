@@ -64,6 +64,11 @@ impl Incoming {
         self.transaction.is_over() && self.accepted.as_ref().is_none_or(Accepted2xx::is_over)
     }
 
+    /// The caller has gone without an ACK.
+    pub(super) fn forget_ack(&mut self) {
+        self.accepted = None;
+    }
+
     pub(super) fn awaits_ack(&self) -> bool {
         self.accepted.as_ref().is_some_and(|accepted| !accepted.is_over())
     }

@@ -410,6 +410,10 @@ impl Leg {
     fn settle(&mut self, out: &mut Vec<LegOut>) {
         self.asked.retain(|asked| !asked.is_over());
         self.served.retain(|served| !served.is_over());
+        // A talk outlives its INVITE by hours: what only its set-up needed is not kept.
+        if self.state == LegState::Talking && self.outgoing.as_ref().is_some_and(|calling| calling.is_over()) {
+            self.outgoing = None;
+        }
         let quiet = self.asked.is_empty()
             && self.served.is_empty()
             && self.incoming.as_ref().is_none_or(|incoming| incoming.is_over())

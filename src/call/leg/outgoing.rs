@@ -84,6 +84,7 @@ impl Calling {
     pub(super) fn is_ours(&self, response: &Message) -> bool {
         response.via().branch() == self.request.via().branch()
             && response.cseq().number == self.request.cseq().number
+            && matches!(response.cseq_method(), Method::Invite | Method::Cancel)
             && response.call_id() == self.request.call_id()
             && response.from_tag() == self.request.from_tag()
     }

@@ -186,6 +186,20 @@ impl Pair {
         true
     }
 
+    /// Lets happen what happens until then.
+    fn run_to(&mut self, end: Mono) {
+        let next = |pair: &Self| {
+            let arrival = pair.wire.front().map(|(at, ..)| *at);
+            let callee = pair.callee.as_ref().and_then(Leg::deadline);
+            let deadlines = [pair.caller.deadline(), callee].into_iter().flatten().map(|(at, _)| at);
+            deadlines.chain(arrival).min()
+        };
+        while next(self).is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = self.now.after(end.since(self.now.mono));
+    }
+
     fn until(&mut self, done: impl Fn(&Self) -> bool) {
         for _ in 0..10_000 {
             if done(self) {
@@ -572,5 +586,9 @@ fn what_makes_a_dialog_says_supported_replaces() {
 mod answers;
 mod forks;
 mod proof;
+mod races;
 mod reliable;
 mod script;
+mod strays;
+mod timers;
+mod ways;

@@ -25,6 +25,9 @@ use crate::call::words::Target;
 use crate::event::reason::EndReason;
 use crate::rtp::command::{Codec, LocalMedia, RemoteMedia};
 
+/// Extensions a request may require of us; what our Supported says (RFC 3262, RFC 4488, RFC 3891, RFC 4028).
+pub const EXTENSIONS: &[&str] = &["100rel", "norefersub", "replaces", "timer"];
+
 /// Most Contacts of a 3xx that are told.
 pub const CONTACTS_MOST: usize = 8;
 

@@ -82,13 +82,17 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     let hops = request("INVITE", "12345", "a", "").replace("Max-Forwards: 70", "Max-Forwards: 0");
     bench.bytes(carrier(), hops);
     assert_eq!(bench.statuses(), [483]);
-    bench.bytes(carrier(), request("INVITE", "12345", "b", "Require: 100rel, timer\r\n"));
+    bench.bytes(carrier(), request("INVITE", "12345", "b", "Require: 100rel, precondition, timer\r\n"));
     assert_eq!(bench.statuses(), [420]);
-    assert_eq!(bench.sent()[0].header(Name::Unsupported), Some(&b"100rel"[..]));
+    assert_eq!(bench.sent()[0].header(Name::Unsupported), Some(&b"precondition"[..]));
+    bench.bytes(carrier(), request("INVITE", "12345", "s", "Supported: timer\r\nSession-Expires: 60\r\n"));
+    assert_eq!(bench.statuses(), [422]);
+    assert_eq!(bench.sent()[0].header(Name::MinSe), Some(&b"90"[..]));
     bench.bytes(carrier(), hello("12345"));
     assert_eq!(bench.statuses(), [415]);
     assert_eq!(bench.sent()[0].header(Name::Accept), Some(&b"application/sdp"[..]));
-    for (method, status) in [("SUBSCRIBE", 405), ("MESSAGE", 405), ("BYE", 481), ("FROBNICATE", 501), ("OPTIONS", 200)]
+    for (method, status) in
+        [("SUBSCRIBE", 405), ("MESSAGE", 405), ("BYE", 481), ("PRACK", 481), ("FROBNICATE", 501), ("OPTIONS", 200)]
     {
         bench.bytes(carrier(), request(method, "12345", method, ""));
         assert_eq!(bench.statuses(), [status], "{method}");

@@ -33,7 +33,7 @@ fn an_unknown_source_gets_403_and_is_counted() {
 #[test]
 fn an_emergency_call_is_taken_whatever_it_requires() {
     let mut bench = Bench::new(&[]);
-    bench.bytes(carrier(), request("INVITE", "119", "a", "Require: 100rel\r\n"));
+    bench.bytes(carrier(), request("INVITE", "119", "a", "Require: precondition\r\n"));
     assert!(bench.begun().is_some_and(|new| new.emergency));
     bench.bytes(carrier(), hello("110"));
     assert!(bench.begun().is_some_and(|new| new.emergency));

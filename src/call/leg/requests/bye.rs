@@ -19,6 +19,7 @@ impl Leg {
             return self.reject(now, rules, 487, None, None, out);
         }
         self.bye_after_ack = None;
+        self.forget_acks();
         if self.state < LegState::Leaving {
             self.leave();
             out.push(LegOut::Event(LegEvent::Bye { q850: q850_of(&arrived.message) }));

@@ -12,6 +12,7 @@
 //! | SUBSCRIBE | 489: nothing can be subscribed to in a call's dialog |
 //! | OPTIONS | 200 |
 //! | anything else | 405 with Allow |
+//! | with an extension required that we have not | 420, but for BYE |
 //! | with a CSeq below the last | 500 |
 //! | with other tags | 481, silence for ACK |
 //!
@@ -31,12 +32,12 @@ use serde::{Deserialize, Serialize};
 
 use super::incoming::{sdp_of, transmit_over};
 use super::proof::is_challenge;
+use super::words::EXTENSIONS;
 use super::{Leg, LegOut, LegRules, stamp};
 use crate::base::flow::Flow;
 use crate::base::now::{Mono, Now};
 use crate::call::words::Arrived;
 use crate::plan::trunk::TrunkCredential;
-use crate::sip::dialog::DialogFault;
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::offer_answer::{Answering, Carrier, Slot};
 use crate::sip::print::Draft;
@@ -219,10 +220,18 @@ impl Leg {
                 self.flow = Some(arrived.flow);
             }
             if let Err(fault) = dialog.on_request(request) {
-                // A BYE that crosses ours is answered as if it had come first.
-                let crossed = fault == DialogFault::Over && request.is(&Method::Bye);
-                return self.respond_plain(now, rules, arrived, if crossed { 200 } else { fault.status() }, out);
+                return self.respond_plain(now, rules, arrived, fault.status(), out);
             }
+        }
+        // A BYE is taken whatever it requires: refused, it would leave a talk nobody is in.
+        if !request.is(&Method::Bye)
+            && let Err((refusal, unsupported)) = request.check_extensions(EXTENSIONS)
+        {
+            let change = |draft: Draft| draft.header(Name::Unsupported, unsupported.join(", "));
+            return match request.is(&Method::Invite) {
+                true => self.refuse_reinvite(now, rules, arrived, refusal.status, out),
+                false => self.respond_with(now, rules, arrived, refusal.status, change, out),
+            };
         }
         match request.method() {
             Some(Method::Bye) => self.on_bye(now, rules, arrived, out),

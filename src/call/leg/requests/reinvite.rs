@@ -4,6 +4,7 @@
 //! what meanwhile.
 
 use super::super::incoming::{sdp_of, transmit_over};
+use super::super::words::EXTENSIONS;
 use super::super::{Leg, LegOut, LegRules, LegState, stamp};
 use super::update::agree;
 use super::{RETRY_MOST_S, Served, ServedMachine};
@@ -66,7 +67,14 @@ impl Leg {
         out.extend(events.into_iter().map(LegOut::Event));
     }
 
-    fn refuse_reinvite(&mut self, now: Now, rules: &LegRules, arrived: &Arrived, status: u16, out: &mut Vec<LegOut>) {
+    pub(super) fn refuse_reinvite(
+        &mut self,
+        now: Now,
+        rules: &LegRules,
+        arrived: &Arrived,
+        status: u16,
+        out: &mut Vec<LegOut>,
+    ) {
         let request = &arrived.message;
         let seed = self.draw();
         let Some(dialog) = &mut self.dialog else { return };
@@ -77,6 +85,9 @@ impl Leg {
             .header(Name::Server, rules.product.as_bytes());
         if status == 500 {
             draft = draft.header(Name::RetryAfter, (seed % RETRY_MOST_S).to_string());
+        }
+        if let Err((_, unsupported)) = request.check_extensions(EXTENSIONS) {
+            draft = draft.header(Name::Unsupported, unsupported.join(", "));
         }
         if status == 422 {
             draft = draft.header(Name::MinSe, rules.session.least().as_secs().to_string());
@@ -102,6 +113,18 @@ impl Leg {
             machine: ServedMachine::Invite(Box::new(server), accepted),
         });
         transmit_over(arrived.flow, effects, out);
+    }
+
+    /// The peer has gone: no 2xx waits for its ACK any more (RFC 5407 §3.1.6).
+    pub(super) fn forget_acks(&mut self) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.forget_ack();
+        }
+        for served in &mut self.served {
+            if let ServedMachine::Invite(_, accepted) = &mut served.machine {
+                *accepted = None;
+            }
+        }
     }
 
     /// An ACK that belongs to a re-INVITE; says whether it did.

@@ -36,6 +36,24 @@ impl Solo {
         solo
     }
 
+    /// A leg of ours whose INVITE was answered by `tag`, with what its 200 says.
+    pub(super) fn answered(tag: &str, extra: &str) -> Self {
+        let mut solo = Self::calling(outgoing());
+        solo.respond("INVITE", 200, tag, extra, Some(&sdp(30_000)));
+        assert_eq!(solo.leg.state(), LegState::Talking, "{:?}", solo.heard);
+        solo
+    }
+
+    /// A leg of theirs that talks.
+    pub(super) fn talking(extra: &str) -> Self {
+        let mut solo = Self::called(extra, Some(&sdp(30_000)), Reliable::Offered);
+        solo.act(local_media(20_000));
+        solo.act(LegAction::Answer);
+        solo.request("ACK", 7, "", None);
+        assert!(solo.heard.contains(&LegEvent::Confirmed), "{:?}", solo.heard);
+        solo
+    }
+
     /// A leg of theirs: its INVITE with these header fields and this body.
     pub(super) fn called(extra: &str, body: Option<&str>, reliable: Reliable) -> Self {
         let flow = flow(5062, 6000);
