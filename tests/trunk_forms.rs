@@ -246,7 +246,7 @@ fn invites_are_read_as_the_table_says() {
 }
 
 /// Runs a call until it has nothing more to ask, and gives the INVITEs it sent.
-fn invites_sent(plan: &Plan, switch: &Switch, new: NewCall) -> Vec<Message> {
+fn invites_sent(plan: &Plan, switch: &mut Switch, new: NewCall) -> Vec<Message> {
     let rules = LegRules {
         timers: SipTimers::default(),
         session: SessionPolicy { interval: Duration::from_secs(1_800), min_se: Duration::from_secs(90) },
@@ -317,7 +317,7 @@ fn invites_are_written_as_the_table_says() {
         let mut switch = switch(&plan);
         let new = begun(&mut switch, "127.0.0.1", invite(&row.to, &row.lines, kind, &octets(&body)), title);
         let ticket: String = new.identity.ticket.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
-        let sent = invites_sent(&plan, &switch, *new);
+        let sent = invites_sent(&plan, &mut switch, *new);
         let [sent] = sent.as_slice() else { panic!("{title}: {} INVITEs", sent.len()) };
         let shown = String::from_utf8_lossy(sent.bytes());
         if let Some(start) = &row.starts {
