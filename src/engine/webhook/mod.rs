@@ -154,13 +154,14 @@ impl Sender {
                 return;
             }
             let room = self.room(posts.len());
-            let sleep = if room > 0 && !stopping { self.look(room, &mut posts).await } else { LOOK_AT_LEAST };
+            let wait = if room > 0 && !stopping { self.look(room, &mut posts).await } else { LOOK_AT_LEAST };
+            let look_again = tokio::time::Instant::now() + wait;
             tokio::select! {
                 // New events and stored results alike come with a commit.
                 () = self.wake.notified() => {}
                 Some(done) = posts.join_next(), if stopping => self.finished(done),
                 () = self.stop.cancelled(), if !stopping => {}
-                () = tokio::time::sleep(sleep) => {}
+                () = tokio::time::sleep_until(look_again) => {}
             }
         }
     }
