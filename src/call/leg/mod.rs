@@ -167,6 +167,8 @@ pub struct Leg {
     refer: Option<Subscription>,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15).
     bye_after_ack: Option<EndReason>,
+    /// Whether the peer sent the first INVITE, so that the Call-ID is theirs.
+    called_us: bool,
     /// Not ended for its peer's silence.
     kept: bool,
     told_over: bool,
@@ -194,6 +196,7 @@ impl Leg {
             standing: None,
             refer: None,
             bye_after_ack: None,
+            called_us: state == LegState::Waiting,
             kept: false,
             told_over: false,
         }
@@ -410,9 +413,10 @@ impl Leg {
     fn settle(&mut self, out: &mut Vec<LegOut>) {
         self.asked.retain(|asked| !asked.is_over());
         self.served.retain(|served| !served.is_over());
-        // A talk outlives its INVITE by hours: what only its set-up needed is not kept.
-        if self.state == LegState::Talking && self.outgoing.as_ref().is_some_and(|calling| calling.is_over()) {
-            self.outgoing = None;
+        // A talk outlives its INVITE by hours: what only its set-up and repetitions needed is not kept.
+        if self.state == LegState::Talking {
+            self.incoming = self.incoming.take().filter(|incoming| !incoming.is_over());
+            self.outgoing = self.outgoing.take().filter(|calling| !calling.is_over());
         }
         let quiet = self.asked.is_empty()
             && self.served.is_empty()

@@ -96,7 +96,7 @@ impl Leg {
             422 if self.learn_least(response) => self.refresh(now, rules, out),
             // Whoever refuses is alive; only the refresh has to be repeated (RFC 4028 §10, RFC 3261 §14.1).
             491 => {
-                let wait = glare_wait(self.incoming.is_none(), self.draw());
+                let wait = glare_wait(!self.called_us, self.draw());
                 self.session.retry(now, wait);
             }
             _ => {
