@@ -25,6 +25,7 @@ pub mod dialog;
 pub mod digest;
 pub mod frame;
 pub mod header;
+pub mod keep_alive;
 pub mod message;
 pub mod multipart;
 pub mod offer_answer;

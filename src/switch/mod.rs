@@ -12,7 +12,8 @@
 //! | OPTIONS | 200 |
 //! | anything else outside a call | 405 or 481 |
 //!
-//! Nothing that is refused here leaves state behind. Deliberately absent: sockets; trunk probing; an agent's calls to
+//! Nothing that is refused here leaves state behind, and how much one address can be refused has a rate
+//! ([`throttle`]); trunks and registered phones are exempt. Deliberately absent: sockets; trunk probing; an agent's calls to
 //! the outside. RFC 3261 §8.2, §10.3, §11, §17.2.3; RFC 3891.
 //!
 //! | limit | value |
@@ -24,13 +25,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::acd::words::{AcdInput, LineState};
-use crate::base::flow::{Flow, FlowId, Side};
+use crate::base::flow::{Flow, FlowId, Side, Transport};
 use crate::base::id::{AgentId, CallId, LegId, TenantName, Ulid};
 use crate::base::now::{Mono, Now};
 use crate::call::leg::words::EXTENSIONS;
 use crate::call::words::{Arrived, CallInput};
 use crate::plan::model::Plan;
 use crate::rtp::command::MediaLeg;
+use crate::sip::keep_alive::KeepAlive;
 use crate::sip::message::{Message, Method, Name, stateless_tag};
 use crate::sip::multipart::part;
 use crate::sip::print::Draft;
@@ -119,6 +121,16 @@ impl Switch {
 
     /// Takes a datagram, or one framed message of a stream.
     pub fn receive(&mut self, now: Now, flow: Flow, bytes: Bytes, out: &mut Vec<SwitchEffect>) {
+        if flow.transport == Transport::Udp
+            && let Some(keep_alive) = KeepAlive::of(&bytes, flow.remote)
+        {
+            if let KeepAlive::Answer(answer) = keep_alive
+                && self.bears(now, &flow, out)
+            {
+                out.push(SwitchEffect::Transmit(flow, answer));
+            }
+            return;
+        }
         let parsed = if flow.transport.is_stream() { Message::framed(bytes) } else { Message::datagram(bytes) };
         let message = match parsed {
             Ok(message) => message,
@@ -290,7 +302,7 @@ impl Switch {
         if let Some(leg) = self.calls.by_invite(&about) {
             return deliver(leg.call, leg.leg, arrived, out);
         }
-        if !self.bears(now, &arrived.flow, out) {
+        if !self.desk.is_registered(&arrived) && !self.bears(now, &arrived.flow, out) {
             return;
         }
         match method {

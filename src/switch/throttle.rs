@@ -3,7 +3,7 @@
 //! Every request out of a dialog takes a token from its address's bucket and finds it empty or not; a proof gives back
 //! what it cost. The buckets are a fixed array chosen by a keyed hash, so a flood from made-up addresses grows nothing
 //! and nobody can choose whose bucket to empty; two addresses share one by chance (1 in 1,024). Deliberately absent:
-//! trunks (the caller exempts who is known by address), requests within dialogs, connections (`engine/net`).
+//! trunks and registered phones (the caller exempts who is known by address), requests within dialogs, connections (`engine/net`).
 //!
 //! | limit | value |
 //! |---|---|

@@ -12,6 +12,7 @@
 
 mod agents;
 mod calls;
+mod desk;
 mod emergency;
 mod outage;
 mod rig;

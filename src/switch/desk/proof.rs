@@ -37,6 +37,13 @@ impl Desk {
         self.throttle.admit(now, Source::of(flow.remote.ip()))
     }
 
+    /// Whether a request claims to be from an agent who has a phone registered at the very address and port it came
+    /// from: no stranger, though not proven yet.
+    pub(in crate::switch) fn is_registered(&self, arrived: &Arrived) -> bool {
+        let user = arrived.message.from().uri().ok().and_then(|uri| uri.user_text());
+        user.is_some_and(|user| self.registered_at(&user, &arrived.flow).is_some())
+    }
+
     /// Judges a request's credentials; a wrong or missing one is challenged.
     pub(in crate::switch) fn prove(
         &mut self,

@@ -124,6 +124,35 @@ fn a_flood_without_passwords_is_answered_up_to_a_rate_and_others_go_on() {
 }
 
 #[test]
+fn a_registered_phone_is_heard_while_its_neighbour_behind_the_nat_floods() {
+    let mut bench = Bench::new(&[]);
+    let (phone, flood) = (at_address("10.0.0.1:5071"), at_address("10.0.0.1:6666"));
+    assert_eq!(bench.attempt(phone, "1001", "demo-1001"), Some(200));
+    for nth in 0..4_200 {
+        bench.bytes(flood, request("OPTIONS", "1001", &format!("f{nth}"), ""));
+    }
+    assert!(bench.statuses().is_empty());
+    let call = bench.call("12345", "a");
+    bench.switch.note_line(AgentId::new("1001"), MediaLeg { call, leg: LegId(1) }, LineState::Talking);
+    let consult = |lines: &str| {
+        request("INVITE", "1002", "c", lines).replace("From: <sip:04761234567@127.0.0.1>", "From: <sip:1001@127.0.0.1>")
+    };
+    bench.with_password(phone, &consult, "1001", "demo-1001");
+    assert!(bench.out.iter().any(|effect| matches!(effect, SwitchEffect::Deliver(_, CallInput::Consult { .. }))));
+}
+
+#[test]
+fn a_keep_alive_is_answered_and_not_taken_for_a_broken_message() {
+    let mut bench = Bench::new(&[]);
+    let phone = at_address("10.0.0.1:5071");
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    bench.bytes(phone, stun.clone());
+    assert!(matches!(&bench.out[..], [SwitchEffect::Transmit(to, answer)] if *to == phone && answer.len() == 32));
+    bench.bytes(super::phone(), stun);
+    assert!(bench.counted(&Counted::Malformed), "on a stream it is none");
+}
+
+#[test]
 fn three_thousand_phones_behind_one_address_are_back_within_a_moment() {
     let mut bench = Bench::new(&[]);
     for nth in 0..3_000_u16 {
