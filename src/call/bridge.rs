@@ -174,7 +174,7 @@ impl Control {
                 // Our own refusal: nothing he offered can be spoken.
                 Gone::Failed(failure) => (EndedBy::Engine, failure.reason()),
                 _ if self.served => (EndedBy::Caller, EndReason::Normal),
-                Gone::HungUp | Gone::Cancelled | Gone::Lost => (EndedBy::Caller, EndReason::Abandoned),
+                Gone::HungUp(_) | Gone::Cancelled | Gone::Lost => (EndedBy::Caller, EndReason::Abandoned),
             };
             self.end_after(cx, by, reason, gone.sip_code());
             return;
@@ -312,7 +312,7 @@ pub(super) fn silent_until(leg: &CallLeg) -> Option<Mono> {
 const fn failure_of(gone: Gone) -> Failure {
     match gone {
         Gone::Failed(failure) => failure,
-        Gone::HungUp | Gone::Cancelled => Failure { status: 480, responded: true, rang: true },
+        Gone::HungUp(_) | Gone::Cancelled => Failure { status: 480, responded: true, rang: true },
         Gone::Lost => Failure::NOWHERE,
     }
 }

@@ -297,7 +297,10 @@ impl Control {
                 self.leg_gone(cx, id, Gone::Failed(Failure { status, responded, rang }));
             }
             LegEvent::Cancelled => self.leg_gone(cx, id, Gone::Cancelled),
-            LegEvent::Bye { .. } => self.leg_gone(cx, id, Gone::HungUp),
+            LegEvent::Bye { q850 } => {
+                let why = q850.map_or(EndReason::Normal, EndReason::of_cause);
+                self.leg_gone(cx, id, Gone::HungUp(why));
+            }
             LegEvent::Lost => self.leg_gone(cx, id, Gone::Lost),
             LegEvent::Held => self.set_hold(cx, id, true),
             LegEvent::Resumed => self.set_hold(cx, id, false),
@@ -505,8 +508,8 @@ impl Control {
 /// How a leg went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
-    /// Its party hung up.
-    HungUp,
+    /// Its party hung up, and said why.
+    HungUp(EndReason),
     /// Its party cancelled before the answer.
     Cancelled,
     /// It died.
@@ -518,7 +521,7 @@ pub(super) enum Gone {
 impl Gone {
     pub(super) const fn reason(self) -> EndReason {
         match self {
-            Self::HungUp => EndReason::Normal,
+            Self::HungUp(why) => why,
             Self::Cancelled => EndReason::Abandoned,
             Self::Lost => EndReason::LegLost,
             Self::Failed(failure) => failure.reason(),
@@ -527,7 +530,7 @@ impl Gone {
 
     pub(super) const fn sip_code(self) -> Option<u16> {
         match self {
-            Self::HungUp | Self::Lost => None,
+            Self::HungUp(_) | Self::Lost => None,
             Self::Cancelled => Some(487),
             Self::Failed(failure) => Some(failure.status),
         }

@@ -73,7 +73,7 @@ impl Control {
     fn drop_leg(&mut self, cx: &mut Cx<'_>, leg: LegId, reason: EndReason) {
         if self.legs.alive(leg).is_some() {
             cx.act(leg, LegAction::HangUp(reason));
-            self.leg_gone(cx, leg, Gone::HungUp);
+            self.leg_gone(cx, leg, Gone::HungUp(EndReason::Normal));
         }
     }
 

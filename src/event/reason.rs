@@ -102,6 +102,26 @@ impl EndReason {
         }
     }
 
+    /// The reason behind the Q.850 cause with which a peer hung up (RFC 3326; RFC 3398 §7.2.4.1 for what causes mean);
+    /// one that says nothing of its own is an ordinary end.
+    #[must_use]
+    pub const fn of_cause(cause: u8) -> Self {
+        match cause {
+            1 | 22 | 28 => Self::UnknownNumber,
+            2 | 3 => Self::NoRoute,
+            17 => Self::Busy,
+            18 | 20 | 27 | 38 | 41 => Self::Unreachable,
+            19 => Self::NoAnswer,
+            21 | 55 | 57 => Self::Declined,
+            25 => Self::Loop,
+            26 => Self::AnsweredElsewhere,
+            34 | 42 | 44 | 47 => Self::Overload,
+            65 | 70 | 79 | 88 => Self::NoCodec,
+            102 => Self::LegLost,
+            _ => Self::Normal,
+        }
+    }
+
     /// The Q.850 cause for a Reason header and the call record.
     #[must_use]
     pub const fn q850(self) -> u8 {
@@ -160,5 +180,15 @@ mod tests {
             assert_eq!(EndReason::of_status(status).status(), status);
         }
         assert_eq!(EndReason::of_status(599).status(), 599);
+    }
+
+    #[test]
+    fn causes_a_peer_hangs_up_with_come_back_as_the_same_cause() {
+        for cause in [1, 3, 16, 17, 18, 19, 21, 25, 26, 42, 65, 102] {
+            assert_eq!(EndReason::of_cause(cause).q850(), cause);
+        }
+        for cause in [0, 31, 111, 127, 255] {
+            assert_eq!(EndReason::of_cause(cause), EndReason::Normal);
+        }
     }
 }

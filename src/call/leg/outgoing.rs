@@ -33,6 +33,7 @@ use crate::event::reason::EndReason;
 use crate::plan::trunk::Reliable;
 use crate::sip::dialog::{Opening, try_again};
 use crate::sip::header::address::{Contacts, NameAddr};
+use crate::sip::header::reason::Reason;
 use crate::sip::header::reliable::RAck;
 use crate::sip::message::{Message, Method, Name};
 use crate::sip::multipart;
@@ -179,10 +180,15 @@ impl Leg {
     }
 
     /// The call gives the attempt up.
-    pub(super) fn give_up(&mut self, now: Now, rules: &LegRules, _reason: EndReason, out: &mut Vec<LegOut>) {
+    pub(super) fn give_up(&mut self, now: Now, rules: &LegRules, reason: EndReason, out: &mut Vec<LegOut>) {
         self.leave();
         if let Some(calling) = &mut self.outgoing {
             calling.told = true;
+            calling.transaction.cancel_because(&if reason == EndReason::AnsweredElsewhere {
+                Reason::sip(200, "Call completed elsewhere")
+            } else {
+                Reason::q850(reason.q850().into())
+            });
         }
         self.cancel(now, rules, out);
     }

@@ -21,6 +21,7 @@ use super::derived;
 use super::timers::SipTimers;
 use super::{Repeat, TuEvent, TxEffect, TxEnd, Wire};
 use crate::base::now::{Mono, Now};
+use crate::sip::header::reason::Reason;
 use crate::sip::message::{Message, Method};
 
 /// The client INVITE transaction.
@@ -29,6 +30,8 @@ pub struct ClientInvite {
     timers: SipTimers,
     reliable: bool,
     state: State,
+    /// What the CANCEL says of its reason.
+    reason: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ impl ClientInvite {
             give_up: now.mono + timers.give_up(),
             cancel_wished: false,
         };
-        Self { timers: *timers, reliable, state }
+        Self { timers: *timers, reliable, state, reason: None }
     }
 
     /// Takes a response with this transaction's branch, to INVITE or to its CANCEL.
@@ -80,6 +83,12 @@ impl ClientInvite {
             }
             State::Completed { .. } | State::Accepted { .. } | State::Terminated => {}
         }
+    }
+
+    /// Gives the CANCEL a Reason, when one is still to be sent (RFC 3326 §3.1: a phone that rang elsewhere lists no
+    /// missed call).
+    pub fn cancel_because(&mut self, reason: &Reason) {
+        self.reason = Some(reason.to_bytes().into_boxed_slice());
     }
 
     /// Wishes the INVITE cancelled: at once when something has answered, else with the first provisional. After a
@@ -220,7 +229,7 @@ impl ClientInvite {
         let State::Proceeding { request, cancel } = &mut self.state else {
             return;
         };
-        let message = derived::cancel_of(request);
+        let message = derived::cancel_of(request, self.reason.as_deref());
         let transaction = Client::start(now, message, self.reliable, &self.timers, out);
         *cancel = Some(Box::new(Cancelling { transaction, give_up: now.mono + self.timers.give_up() }));
     }

@@ -13,12 +13,12 @@ const MAX_FORWARDS: &str = "70";
 
 /// The ACK of a 300–699: request-URI, Via, Route, From, Call-ID and CSeq number of the INVITE, To of the answer.
 pub(super) fn ack_of_refusal(invite: &Message, response: &Message) -> Message {
-    same_hop(invite, &Method::Ack, response.to().bytes())
+    same_hop(invite, &Method::Ack, response.to().bytes()).finish()
 }
 
-/// The CANCEL of an INVITE: all of it the INVITE's own, so that it takes the same way.
-pub(super) fn cancel_of(invite: &Message) -> Message {
-    same_hop(invite, &Method::Cancel, invite.to().bytes())
+/// The CANCEL of an INVITE: all of it the INVITE's own, so that it takes the same way, and why (RFC 3326 §2).
+pub(super) fn cancel_of(invite: &Message, reason: Option<&[u8]>) -> Message {
+    same_hop(invite, &Method::Cancel, invite.to().bytes()).header_opt(Name::Reason, reason).finish()
 }
 
 /// The 200 to a CANCEL, with the To-tag of the INVITE's answers.
@@ -26,7 +26,7 @@ pub(super) fn ok_to_cancel(cancel: &Message, tag: &[u8], source: SocketAddr) -> 
     Draft::response(cancel, 200, None).to_tag(tag).via_source(source).finish()
 }
 
-fn same_hop(invite: &Message, method: &Method, to: &[u8]) -> Message {
+fn same_hop(invite: &Message, method: &Method, to: &[u8]) -> Draft {
     let mut draft = Draft::request(method, invite.request_uri().unwrap_or_default())
         .header(Name::Via, invite.via().bytes())
         .header(Name::MaxForwards, MAX_FORWARDS)
@@ -37,5 +37,5 @@ fn same_hop(invite: &Message, method: &Method, to: &[u8]) -> Message {
     for route in invite.headers(Name::Route) {
         draft = draft.header(Name::Route, route);
     }
-    draft.finish()
+    draft
 }

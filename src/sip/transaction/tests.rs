@@ -15,6 +15,7 @@ use super::timers::SipTimers;
 use super::*;
 use crate::base::flow::{Flow, FlowId, Side, Transport};
 use crate::base::now::Now;
+use crate::sip::header::reason::Reason;
 use crate::sip::message::{Method, Name};
 use crate::sip::print::Draft;
 
@@ -65,6 +66,18 @@ macro_rules! sending_times {
         }
         (times, now.mono.since(start().mono).as_millis())
     }};
+}
+
+#[test]
+fn rfc3326_s3_1_a_cancel_says_that_another_answered() {
+    let invite = request("INVITE");
+    let mut machine = ClientInvite::start(start(), invite.clone(), false, &SipTimers::default(), &mut Vec::new());
+    machine.on_response(start(), &response(&invite, 180), &mut Vec::new());
+    machine.cancel_because(&Reason::sip(200, "Call completed elsewhere"));
+    let mut out = Vec::new();
+    machine.cancel(start(), &mut out);
+    let reason = sent(&out).first().and_then(|cancel| cancel.header(Name::Reason).map(<[u8]>::to_vec));
+    assert_eq!(reason.as_deref(), Some(&b"SIP;cause=200;text=\"Call completed elsewhere\""[..]));
 }
 
 #[test]
