@@ -87,5 +87,20 @@ fn wrong_use_is_status_2() {
     for args in [&["route"][..], &["check", "--at", "soon"], &["nonsense"], &["route", "12345", "--trunk", "nope"]] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
-    assert_eq!(run(&["check", "--config", "missing.toml"]).status.code(), Some(1));
+    for set in ["http.listen", "http.listen=127.0.0.1:1", "=1", "a=1\nb=2", ""] {
+        assert_eq!(run(&["check", "--set", set]).status.code(), Some(2), "{set}");
+    }
+    let missing = run(&["check", "--config", "missing.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let text = String::from_utf8(missing.stdout).unwrap();
+    assert!(text.contains("--config FILE") && text.contains("wrong: 1 errors, 0 warnings"), "{text}");
+}
+
+#[test]
+fn errors_stand_last_next_to_the_count() {
+    let output = run(&["check", "--at", "2026-12-01T00:00:00+08:00", "--set", "trunk.carrier.frm=[]"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let at = |what: &str| text.rfind(what).unwrap();
+    assert!(at("warning[") < at("error[E0101]") && at("note[") < at("warning["));
+    assert!(text.lines().last().unwrap().starts_with("wrong: 1 errors"), "{text}");
 }

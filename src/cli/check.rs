@@ -71,18 +71,21 @@ fn print_text(loads: &[&Loaded], ok: bool) {
     let mut shown = BTreeSet::new();
     let mut counts = [0_u32; 3];
     let mut all = String::new();
-    for loaded in loads {
-        for fault in &loaded.diagnostics {
-            let text = loaded.sources.render(fault, colour);
-            if shown.insert(text.clone()) {
-                all.push_str(&text);
-                all.push_str("\n\n");
-                let [errors, warnings, notes] = &mut counts;
-                *match fault.severity {
-                    Severity::Error => errors,
-                    Severity::Warning => warnings,
-                    Severity::Note => notes,
-                } += 1;
+    // Errors stand last, next to the count: among warnings of years nobody would find them.
+    for severity in [Severity::Note, Severity::Warning, Severity::Error] {
+        for loaded in loads {
+            for fault in loaded.diagnostics.iter().filter(|fault| fault.severity == severity) {
+                let text = loaded.sources.render(fault, colour);
+                if shown.insert(text.clone()) {
+                    all.push_str(&text);
+                    all.push_str("\n\n");
+                    let [errors, warnings, notes] = &mut counts;
+                    *match severity {
+                        Severity::Error => errors,
+                        Severity::Warning => warnings,
+                        Severity::Note => notes,
+                    } += 1;
+                }
             }
         }
     }

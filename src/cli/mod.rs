@@ -11,12 +11,14 @@ mod run;
 mod status;
 mod trunks;
 
+use std::cmp::Reverse;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::engine::disk::Disk;
+use crate::plan::diagnose::Diagnostic;
 use crate::plan::load::{Loaded, Request, load};
 
 /// SIP call router for Chinese 12345 government hotlines.
@@ -56,7 +58,7 @@ pub struct Configuration {
     #[arg(long, value_name = "FILE", default_value = "config/switch.toml")]
     pub config: String,
     /// Overrides a key; the value is TOML: --set 'http.listen="127.0.0.1:8081"'. Repeatable.
-    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE", value_parser = crate::plan::load::setting)]
     pub set: Vec<String>,
 }
 
@@ -108,12 +110,19 @@ fn answer(text: &str) {
     let _gone = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
 }
 
+/// The faults of a load for reading in a terminal: notes and warnings first, so that the errors stand next to the prompt.
+fn worst_last(faults: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let mut sorted: Vec<_> = faults.iter().collect();
+    sorted.sort_by_key(|fault| Reverse(fault.severity));
+    sorted
+}
+
 /// Shows every fault of a load on standard error.
 #[expect(clippy::print_stderr, reason = "a command's complaints go to standard error")]
 fn complain(loaded: &Loaded) {
     use std::io::IsTerminal as _;
     let colour = std::io::stderr().is_terminal();
-    for fault in &loaded.diagnostics {
+    for fault in worst_last(&loaded.diagnostics) {
         eprintln!("{}\n", loaded.sources.render(fault, colour));
     }
 }

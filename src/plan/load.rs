@@ -80,6 +80,14 @@ pub fn load(files: &dyn Files, request: &Request<'_>) -> Loaded {
     let mut sources = Sources::default();
     let mut faults = Faults::default();
     let wording = parse(&mut sources, "built-in wording", WORDING, &mut faults);
+    if let Err(why) = files.read(request.config) {
+        // Without a configuration every trunk and agent the places name would be missing: one fault says it all.
+        faults
+            .nowhere("E0122", format!("cannot read `{}`: {why}", request.config))
+            .help("`--config FILE` names the configuration, config/switch.toml of the working directory when left out");
+        let (tests, overlays) = (Tally::default(), Vec::new());
+        return Loaded { plan: None, sources, diagnostics: faults.into_sorted(), tests, overlays };
+    }
     let mut config = read_file(files, request.config, &mut sources, &mut faults);
     let set = command_line(request.set, &mut sources, &mut faults);
     let directory = peek(&set, "dialplans").or_else(|| peek(&config, "dialplans")).unwrap_or("dialplans").to_owned();
@@ -149,6 +157,21 @@ fn command_line(set: &[String], sources: &mut Sources, faults: &mut Faults) -> T
         all.lay_over(table);
     }
     all
+}
+
+/// Whether a text can follow `--set`: one `key.path=VALUE` with a value of TOML.
+///
+/// # Errors
+/// How it is written.
+pub fn setting(text: &str) -> Result<String, String> {
+    let (mut sources, mut faults) = (Sources::default(), Faults::default());
+    let table = parse(&mut sources, "command line", text, &mut faults);
+    if faults.any_error() || table.entries.len() != 1 {
+        return Err(
+            "write key.path=VALUE, the value as TOML: strings quoted, as in 'data_dir=\"/srv/data\"'".to_owned()
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn peek<'t>(table: &'t Table, key: &str) -> Option<&'t str> {
