@@ -11,5 +11,6 @@ mod emergency;
 mod failover;
 mod hand_over_sweep;
 mod queue;
+mod reliable;
 mod ring_all;
 mod transfer;

@@ -87,6 +87,8 @@ pub(crate) struct Phone {
     /// Neither sends nor hears anything any more.
     pub(crate) dead: bool,
     pub(crate) rules: LegRules,
+    /// Whether its provisional answers are reliable, and whether it asks for ours to be.
+    pub(crate) reliable: Reliable,
     /// NOTIFY bodies that came, as status codes of their sipfrag.
     pub(crate) notified: Vec<u16>,
     raw: u32,
@@ -97,7 +99,8 @@ impl Phone {
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let transport = Transport::Udp;
         let (lines, notified) = (Vec::new(), Vec::new());
-        Self { name, addr, engine, transport, manner, lines, dead: false, rules, notified, raw: 1_000 }
+        let reliable = Reliable::Offered;
+        Self { name, addr, engine, transport, manner, lines, dead: false, rules, reliable, notified, raw: 1_000 }
     }
 
     fn flow(&self) -> Flow {
@@ -113,7 +116,7 @@ impl Phone {
             leg: LegId(nth),
             key: TokenKey::new([9; 16]),
             seed: random + u64::from(nth),
-            reliable: Reliable::Offered,
+            reliable: self.reliable,
         }
     }
 
@@ -138,7 +141,7 @@ impl Phone {
                 trunk: None,
                 trusted: true,
                 stream: None,
-                reliable: Reliable::default(),
+                reliable: self.reliable,
                 hops: None,
             },
             display: Bytes::new(),
