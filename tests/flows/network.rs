@@ -197,7 +197,7 @@ impl Town {
         }
         self.steps += 1;
         assert_eq!(self.engine.switch.calls().len(), self.engine.calls.len(), "each call has its names");
-        if self.steps % 32 == 0 {
+        if self.steps.is_multiple_of(32) {
             self.engine.assert_sound();
         }
         true

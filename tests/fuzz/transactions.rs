@@ -65,7 +65,7 @@ impl Bench {
         let address = "127.0.0.1:5060".parse().expect("an address");
         let transport = if reliable { Transport::Tcp } else { Transport::Udp };
         let flow = Flow { id: FlowId(1), side: Side::Trunk, transport, local: address, remote: address };
-        let request = request(if kind % 2 == 0 { "INVITE" } else { "OPTIONS" });
+        let request = request(if kind.is_multiple_of(2) { "INVITE" } else { "OPTIONS" });
         let machine = match kind {
             0 => Machine::ClientInvite(ClientInvite::start(now, request.clone(), reliable, &timers, out)),
             1 => Machine::Client(Client::start(now, request.clone(), reliable, &timers, out)),

@@ -89,7 +89,7 @@ impl Switch {
     fn watchable(&self, arrived: &Arrived, out: &mut Vec<SwitchEffect>) -> bool {
         let request = &arrived.message;
         let event = request.header(Name::Event).and_then(|value| Event::parse(value).ok());
-        if !event.is_some_and(|event| event.package == PACKAGE) {
+        if event.is_none_or(|event| event.package != PACKAGE) {
             self.refuse(arrived, 489, None, &[(Name::AllowEvents, PACKAGE)], out);
             return false;
         }

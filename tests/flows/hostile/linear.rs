@@ -37,7 +37,7 @@ fn assert_linear(what: &str, short: usize, make: impl Fn(usize) -> Vec<u8>, read
 }
 
 fn wide() -> Limits {
-    Limits { message: 8 << 20, head: 8 << 20, ..Limits::DEFAULT }
+    Limits { message: 8 << 20, head: 8 << 20 }
 }
 
 fn read_message(bytes: &[u8]) {
