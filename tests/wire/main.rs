@@ -15,6 +15,7 @@ mod calls;
 mod desk;
 mod emergency;
 mod outage;
+mod peers;
 mod rig;
 mod ring_all;
 mod shutdown;
