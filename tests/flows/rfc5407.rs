@@ -9,7 +9,7 @@ use switch12345::sip::message::Name;
 
 use crate::engine::{Engine, udp};
 use crate::rfc3665::{ALICE, BOB, alice_hangs_up, at, bob, ends_clean, engine, ringing, talking, text};
-use crate::wire::{Talk, words};
+use crate::wire::{Talk, sdp_with, words};
 use switch12345::base::flow::Side;
 
 fn cancel_of(alice: &Talk) -> String {
@@ -176,4 +176,29 @@ fn a_registration_gives_a_waiting_caller_his_agent_at_once() {
     engine.receive(phone.flow, again);
     let sent = engine.expect(at(BOB), &["200 REGISTER", "INVITE"]);
     assert_eq!(text(&sent[1], Name::CSeq), "1 INVITE");
+}
+
+#[test]
+fn an_emergency_outlives_a_reinvite_that_nobody_acknowledges() {
+    let (citizen, desk) = (udp(Side::Trunk, "10.1.0.8:5060"), udp(Side::Trunk, "10.9.0.1:5060"));
+    let mut engine = Engine::new(1);
+    let mut caller = Talk::caller(citizen, "120", "help");
+    engine.receive(citizen, caller.invite());
+    let invite = engine.expect(desk.remote, &["INVITE"]).remove(0);
+    let mut callee = Talk::callee(desk, &invite, "td");
+    engine.receive(desk, callee.accept(&invite));
+    let ok = engine.sent_to(citizen.remote).pop().expect("an answer");
+    caller.learn(&ok);
+    let ack = caller.ack("");
+    engine.receive(citizen, ack);
+    engine.wire.clear();
+    for talk in [&mut caller, &mut callee] {
+        let hold = talk.request("INVITE", "", &sdp_with("10.1.0.9", 30_100, 3, "sendonly"));
+        engine.receive(talk.flow, hold);
+        engine.run_for(Duration::from_secs(70));
+        let ends = engine.wire.iter().any(|(_, bytes)| bytes.starts_with(b"BYE"));
+        assert!(!ends && engine.call().control().phase().is_live(), "{}", engine.story());
+    }
+    engine.wire.clear();
+    alice_hangs_up(&mut engine, &mut caller, &callee);
 }
