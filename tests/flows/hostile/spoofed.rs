@@ -255,7 +255,6 @@ fn spoiled(method: &str, fault: Fault, peer: &Talk, inviting: Option<&Talk>, oth
 }
 
 #[test]
-#[ignore = "a leg does not yet judge Call-ID, tags and source of all it is given"]
 fn requests_with_one_thing_wrong_change_nothing_and_draw_481_or_silence() {
     let mut wrong = Vec::new();
     let mut fed = 0;
@@ -295,7 +294,6 @@ fn requests_with_one_thing_wrong_change_nothing_and_draw_481_or_silence() {
 }
 
 #[test]
-#[ignore = "a leg does not yet judge Call-ID, tags and source of all it is given"]
 fn responses_with_one_thing_wrong_change_nothing_and_draw_silence() {
     let mut wrong = Vec::new();
     let mut fed = 0;
@@ -338,7 +336,6 @@ fn responses_with_one_thing_wrong_change_nothing_and_draw_silence() {
 }
 
 #[test]
-#[ignore = "a leg does not yet judge Call-ID, tags and source of all it is given"]
 fn responses_from_a_stranger_to_what_we_asked_a_trunk_change_nothing() {
     let mut wrong = Vec::new();
     let mut engine = engine();
