@@ -506,6 +506,22 @@ impl Model {
         self.verdicts.push(AcdVerdict::Reserved { join, offer, agent: agent.clone(), ring });
     }
 
+    fn summon(&mut self, join: JoinId, id: &AgentId) {
+        let taken = self.waits.iter().any(|wait| wait.join == join) || !self.offers_of(join).is_empty();
+        let found = self.agents.get(id).filter(|agent| !agent.removed && agent.reachable);
+        let Some(agent) = found else {
+            self.verdicts.push(AcdVerdict::Absent(join, id.clone()));
+            return;
+        };
+        if taken || agent.work.is_some() || !agent.lines.is_empty() || self.offer_of(id).is_some() {
+            self.verdicts.push(AcdVerdict::Unavailable(join, id.clone()));
+            return;
+        }
+        let ring = Duration::from_secs(20);
+        let offer = self.reserve(join, id, None, ring);
+        self.verdicts.push(AcdVerdict::Reserved { join, offer, agent: id.clone(), ring });
+    }
+
     fn outcome(&mut self, id: OfferId, outcome: OfferOutcome) {
         let Some(offer) = self.offers.iter().find(|offer| offer.id == id).cloned() else { return };
         match outcome {
@@ -746,7 +762,7 @@ impl Model {
 enum Op {
     Join { call: usize, fresh: bool, queue: usize, needs: usize, priority: u8, head: bool, avoid: usize, age: u64 },
     Leave(usize),
-    Reserve { call: usize, agent: usize },
+    Reserve { call: usize, agent: usize, colleague: bool },
     Outcome { nth: usize, stale: bool, outcome: OfferOutcome },
     Line { agent: usize, call: usize, leg: u16, state: LineState, cause: LineCause },
     LineOfOffer { nth: usize, state: LineState },
@@ -810,7 +826,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => join,
         2 => (0..40_usize).prop_map(Op::Leave),
-        2 => (0..40_usize, 0..7_usize).prop_map(|(call, agent)| Op::Reserve { call, agent }),
+        2 => (0..40_usize, 0..7_usize, any::<bool>())
+            .prop_map(|(call, agent, colleague)| Op::Reserve { call, agent, colleague }),
         14 => (0..20_usize, prop::bool::weighted(0.1), outcome())
             .prop_map(|(nth, stale, outcome)| Op::Outcome { nth, stale, outcome }),
         2 => line,
@@ -947,10 +964,12 @@ impl Pair {
                 Some(wait) => request(wait.join.call, QueueRequest::Leave(wait.join)),
                 None => AcdInput::Deadline,
             },
-            Op::Reserve { call, agent } => {
+            Op::Reserve { call, agent, colleague } => {
                 let call = self.known_call(*call, false);
                 let join = self.new_join(call);
-                request(call, QueueRequest::Reserve(join, agent_id(*agent)))
+                let agent = agent_id(*agent);
+                let reserve = QueueRequest::Reserve(join, agent.clone());
+                request(call, if *colleague { QueueRequest::Summon(join, agent) } else { reserve })
             }
             Op::Outcome { nth, stale, outcome } => match seen.offers.get(nth % seen.offers.len().max(1)) {
                 Some(offer) => {
@@ -1007,6 +1026,7 @@ impl Pair {
                 self.model.leave(*join);
             }
             AcdInput::Call(_, QueueRequest::Reserve(join, agent)) => self.model.ask_for(*join, agent),
+            AcdInput::Call(_, QueueRequest::Summon(join, agent)) => self.model.summon(*join, agent),
             AcdInput::Call(_, QueueRequest::Outcome(offer, outcome)) => self.model.outcome(*offer, *outcome),
             AcdInput::Call(_, QueueRequest::Line { agent, leg, state, cause }) => {
                 self.model.line(agent, *leg, *state, *cause);

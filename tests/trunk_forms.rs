@@ -29,7 +29,7 @@ use switch12345::sip::message::{Message, Method};
 use switch12345::sip::session_timer::SessionPolicy;
 use switch12345::sip::token::TokenKey;
 use switch12345::sip::transaction::timers::SipTimers;
-use switch12345::switch::words::{NewCall, Paths, Peer, SwitchEffect};
+use switch12345::switch::words::{Beginning, NewCall, Paths, Peer, SwitchEffect};
 use switch12345::switch::{Secrets, Switch};
 
 #[derive(Deserialize)]
@@ -215,7 +215,8 @@ fn invites_are_read_as_the_table_says() {
         let lines: Vec<String> = row.lines.iter().map(named).collect();
         let bytes = invite(&row.to, &lines, "application/sdp", SDP.as_bytes());
         let new = begun(&mut switch(&plan), from, bytes, &row.title);
-        let (facts, route) = (&new.facts, &new.facts.route);
+        let Beginning::Trunk(facts) = &new.facts else { panic!("{}: begun by an agent", row.title) };
+        let route = &facts.route;
         let check = |what: &str, wanted: &Option<String>, found: &str| {
             if let Some(wanted) = wanted {
                 assert_eq!(found, wanted, "{}: {what}", row.title);
@@ -254,7 +255,8 @@ fn invites_sent(plan: &Plan, switch: &mut Switch, new: NewCall) -> Vec<Message> 
     };
     let terms = Terms { plans: Plans { pinned: plan, newest: plan }, legs: &rules, key: TokenKey::new([5; 16]) };
     let id = new.identity.call;
-    let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(new.facts) };
+    let Beginning::Trunk(facts) = new.facts else { panic!("begun by an agent") };
+    let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(facts) };
     let mut effects = Vec::new();
     let mut call = Call::new(now(), terms, new.identity, origin, &mut effects);
     let mut todo: VecDeque<CallEffect> = effects.into();

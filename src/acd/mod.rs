@@ -180,7 +180,10 @@ impl Acd {
 
     fn on_request(&mut self, now: Now, call: CallId, request: QueueRequest, out: &mut Vec<AcdEffect>) {
         match request {
-            QueueRequest::Join(join, _) | QueueRequest::Leave(join) | QueueRequest::Reserve(join, _)
+            QueueRequest::Join(join, _)
+            | QueueRequest::Leave(join)
+            | QueueRequest::Reserve(join, _)
+            | QueueRequest::Summon(join, _)
                 if join.call != call =>
             {
                 self.stale += 1;
@@ -188,6 +191,7 @@ impl Acd {
             QueueRequest::Join(join, wants) => self.on_join(now, join, wants, out),
             QueueRequest::Leave(join) => self.on_leave(now, join, out),
             QueueRequest::Reserve(join, agent) => self.on_reserve(now, join, &agent, out),
+            QueueRequest::Summon(join, agent) => self.on_summon(now, join, &agent, out),
             QueueRequest::Outcome(offer, outcome) => self.on_outcome(now, call, offer, outcome, out),
             QueueRequest::Line { leg, .. } if leg.call != call => self.stale += 1,
             QueueRequest::Line { agent, leg, state, cause } => self.on_line(now, &agent, leg, state, cause, out),

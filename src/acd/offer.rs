@@ -74,6 +74,25 @@ impl Acd {
             out.push(AcdEffect::Verdict(join.call, AcdVerdict::Unavailable(join, agent.clone())));
             return;
         }
+        self.reserve_directly(now, join, agent, out);
+    }
+
+    /// A colleague's call rings whoever can be reached and whose line is free; what he chose is for callers of queues.
+    pub(super) fn on_summon(&mut self, now: Now, join: JoinId, agent: &AgentId, out: &mut Vec<AcdEffect>) {
+        let known = self.waits.contains_key(&join) || self.direct.contains_key(&join);
+        let found = self.agents.get(agent).filter(|agent| !agent.removed && agent.reachable);
+        let verdict = match found {
+            None => AcdVerdict::Absent(join, agent.clone()),
+            Some(found) if known || found.offer.is_some() || found.work.is_some() || !found.lines.is_empty() => {
+                self.stale += u64::from(known);
+                AcdVerdict::Unavailable(join, agent.clone())
+            }
+            Some(_) => return self.reserve_directly(now, join, agent, out),
+        };
+        out.push(AcdEffect::Verdict(join.call, verdict));
+    }
+
+    fn reserve_directly(&mut self, now: Now, join: JoinId, agent: &AgentId, out: &mut Vec<AcdEffect>) {
         let offer = self.reserve(now, join, agent, None, DIRECT_RING, out);
         self.direct.insert(join, offer);
         let verdict = AcdVerdict::Reserved { join, offer, agent: agent.clone(), ring: DIRECT_RING };

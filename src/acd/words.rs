@@ -95,6 +95,9 @@ pub enum QueueRequest {
     Outcome(OfferId, OfferOutcome),
     /// Reserve this very agent (consult, transfer to an agent). Answered by `Reserved` or `Unavailable`.
     Reserve(JoinId, AgentId),
+    /// Reserve this very agent for a colleague's call, whatever he chose. Answered by `Reserved`, `Unavailable` when his
+    /// line is in use or kept for a caller, or `Absent`.
+    Summon(JoinId, AgentId),
     /// What an agent's leg does now.
     Line {
         /// The agent.
@@ -208,4 +211,6 @@ pub enum AcdVerdict {
     },
     /// The agent asked for is not free.
     Unavailable(JoinId, AgentId),
+    /// The agent asked for by `Summon` has no phone that can be reached.
+    Absent(JoinId, AgentId),
 }

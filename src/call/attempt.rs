@@ -20,12 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::acd::words::{AcdVerdict, LineCause, OfferOutcome, QueueRequest, Wants};
 use crate::base::id::{AgentId, JoinId, LegId, LookupId, OfferId};
 use crate::call::control::{Control, Cx, Doing};
+use crate::call::failure::{Failure, offer_end};
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CallLeg, Stage};
 use crate::call::words::{Query, Target, Targets};
 use crate::event::call::{AttemptResult, Happening, LegRole, OfferEnd, Party};
 use crate::event::reason::EndReason;
-use crate::plan::step::{DialTarget, Outcome};
+use crate::plan::step::DialTarget;
 use crate::rtp::command::Source;
 
 /// Names an attempt within its call.
@@ -69,6 +70,8 @@ pub enum Way {
     Queue(Box<Wants>),
     /// This agent, if free.
     Agent(AgentId),
+    /// This agent for a colleague, whatever he chose, unless his line is in use.
+    Colleague(AgentId),
     /// A number over a trunk.
     Trunk(DialTarget),
 }
@@ -157,69 +160,10 @@ pub struct Attempt {
     pub rings: Vec<Ring>,
     /// How long each rings, unless the ACD says.
     pub ring: Duration,
+    /// Redirections followed.
+    pub redirects: u8,
     /// The final status of the last failure.
     pub failed: Option<Failure>,
-}
-
-/// Why a target did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Failure {
-    /// Its final status; 408 when there was none.
-    pub status: u16,
-    /// Whether it ever responded.
-    pub responded: bool,
-    /// Whether it rang.
-    pub rang: bool,
-}
-
-impl Failure {
-    /// No way to it at all.
-    pub(super) const NOWHERE: Self = Self { status: 503, responded: false, rang: false };
-
-    /// What it means to the ACD (`contract.md` §4: no response at all = unreachable; rang and unanswered = no answer).
-    const fn outcome(self) -> OfferOutcome {
-        match self.status {
-            _ if !self.responded => OfferOutcome::Unreachable,
-            408 if self.rang => OfferOutcome::NoAnswer,
-            408 | 404 | 410 | 430 | 500..=599 => OfferOutcome::Unreachable,
-            _ => OfferOutcome::Rejected,
-        }
-    }
-
-    /// What it means to the plan.
-    pub(super) const fn step(self) -> Outcome {
-        match self.status {
-            486 | 600 => Outcome::Busy,
-            408 | 480 if self.responded => Outcome::NoAnswer,
-            408 => Outcome::Failed { status: 503 },
-            status => Outcome::Failed { status },
-        }
-    }
-
-    pub(super) const fn reason(self) -> EndReason {
-        if self.responded { EndReason::of_status(self.status) } else { EndReason::Unreachable }
-    }
-
-    /// Whether another host or binding of the same party may do better.
-    const fn worth_another(self, agent: bool) -> bool {
-        match self.status {
-            486 | 600..=699 => false,
-            _ if agent => true,
-            408 => !self.rang,
-            500..=599 => true,
-            _ => !self.responded,
-        }
-    }
-}
-
-const fn offer_end(outcome: OfferOutcome) -> OfferEnd {
-    match outcome {
-        OfferOutcome::Ringing | OfferOutcome::Withdrawn => OfferEnd::Withdrawn,
-        OfferOutcome::Answered => OfferEnd::Answered,
-        OfferOutcome::Rejected => OfferEnd::Rejected,
-        OfferOutcome::NoAnswer => OfferEnd::NoAnswer,
-        OfferOutcome::Unreachable => OfferEnd::Unreachable,
-    }
 }
 
 impl Control {
@@ -233,7 +177,17 @@ impl Control {
         ring: Duration,
     ) -> AttemptId {
         let id = self.mint_attempt();
-        self.attempts.push(Attempt { id, aim, callee, ways, wait: None, rings: Vec::new(), ring, failed: None });
+        self.attempts.push(Attempt {
+            id,
+            aim,
+            callee,
+            ways,
+            wait: None,
+            rings: Vec::new(),
+            ring,
+            redirects: 0,
+            failed: None,
+        });
         self.next_way(cx, id);
         id
     }
@@ -254,6 +208,11 @@ impl Control {
                 let join = self.mint_join();
                 self.set_wait(id, Wait::Agent(join));
                 cx.queue(QueueRequest::Reserve(join, agent));
+            }
+            Way::Colleague(agent) => {
+                let join = self.mint_join();
+                self.set_wait(id, Wait::Agent(join));
+                cx.queue(QueueRequest::Summon(join, agent));
             }
             Way::Trunk(over) => {
                 let lookup = self.mint_lookup();
@@ -328,14 +287,16 @@ impl Control {
                 self.emit(cx, Happening::Overflowed { join, cause });
                 if own { self.queue_overflowed(cx, id, cause) } else { self.next_way(cx, id) }
             }
-            AcdVerdict::Unavailable(join, _) => {
-                if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.wait == Some(Wait::Agent(join)))
-                {
-                    let id = attempt.id;
-                    attempt.failed = Some(Failure { status: 486, responded: true, rang: false });
-                    self.next_way(cx, id);
-                }
-            }
+            AcdVerdict::Unavailable(join, _) => self.not_free(cx, join, 486),
+            AcdVerdict::Absent(join, _) => self.not_free(cx, join, 480),
+        }
+    }
+
+    fn not_free(&mut self, cx: &mut Cx<'_>, join: JoinId, status: u16) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.wait == Some(Wait::Agent(join))) {
+            let id = attempt.id;
+            attempt.failed = Some(Failure { status, responded: true, rang: false });
+            self.next_way(cx, id);
         }
     }
 
@@ -484,7 +445,16 @@ impl Control {
             cx.queue(QueueRequest::Outcome(offer, outcome));
             self.emit(cx, Happening::OfferEnded { offer, agent, end: offer_end(outcome) });
         }
-        if queued { self.offer_over(cx) } else { self.next_way(cx, id) }
+        if queued {
+            return self.offer_over(cx);
+        }
+        // Another trunk reaches the same party: one who is busy or refuses is not rung again over it.
+        let refused = ring.over.as_ref().filter(|_| !failure.worth_another(false));
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.id == id && attempt.aim != Aim::Emergency);
+        if let (Some(over), Some(attempt)) = (refused, attempt) {
+            attempt.ways.retain(|way| !matches!(way, Way::Trunk(next) if next.number == over.number));
+        }
+        self.next_way(cx, id);
     }
 
     fn on_revoke(&mut self, cx: &mut Cx<'_>, offer: OfferId) {

@@ -14,8 +14,9 @@
 
 use crate::base::id::LegId;
 use crate::base::now::Mono;
-use crate::call::attempt::{Aim, Attempt, Callee, Failure, Way};
+use crate::call::attempt::{Aim, Attempt, Callee, Way};
 use crate::call::control::{Control, Cx, Gone};
+use crate::call::failure::Failure;
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CALLER, CallLeg, PlayFor, Room};
 use crate::call::phase::{Dialling, Phase, Talking};
@@ -55,7 +56,7 @@ impl Control {
         );
         let ways = step.targets.iter().cloned().map(Way::Trunk).collect();
         let (ring, prompt) = (step.ring, step.prompt.clone());
-        self.phase = Phase::Dialling(Box::new(Dialling { step, transfer }));
+        self.phase = Phase::Dialling(Box::new(Dialling { step, transfer: Some(transfer) }));
         self.park_caller(Source::RingBack);
         if let Some(prompt) = prompt {
             self.open_caller();
@@ -77,16 +78,18 @@ impl Control {
         }
         self.enter_room(CALLER, Room::MAIN);
         self.enter_room(leg, Room::MAIN);
-        self.emit(
-            cx,
-            Happening::TransferResult { transfer, result: AttemptResult::Answered, sip_code: None, fallback: None },
-        );
+        if let Some(transfer) = transfer {
+            self.emit(
+                cx,
+                Happening::TransferResult { transfer, result: AttemptResult::Answered, sip_code: None, fallback: None },
+            );
+        }
         self.emit_answered(cx, leg);
     }
 
     pub(super) fn dial_failed(&mut self, cx: &mut Cx<'_>, attempt: &Attempt) {
         let Phase::Dialling(dialling) = &self.phase else { return };
-        let transfer = dialling.transfer;
+        let Some(transfer) = dialling.transfer else { return self.far_failed(cx, attempt) };
         let failure = attempt.failed.unwrap_or(Failure::NOWHERE);
         let back = self.cursor.then().next().map_or(Fallback::End, |step| match step {
             crate::plan::step::Step::Queue(_) => Fallback::Queue,
@@ -168,11 +171,16 @@ impl Control {
     }
 
     fn caller_gone(&mut self, cx: &mut Cx<'_>, gone: Gone) {
+        if self.far_stays(cx) {
+            return;
+        }
         let others = self.legs.members(Room::MAIN);
         if others.len() < 2 || !matches!(self.phase, Phase::Talking(_)) {
             let (by, reason) = match gone {
                 // Our own refusal: nothing he offered can be spoken.
                 Gone::Failed(failure) => (EndedBy::Engine, failure.reason()),
+                _ if self.is_of_agent() && self.served => (EndedBy::Agent, EndReason::Normal),
+                _ if self.is_of_agent() => (EndedBy::Agent, EndReason::Abandoned),
                 _ if self.served => (EndedBy::Caller, EndReason::Normal),
                 Gone::HungUp(_) | Gone::Cancelled | Gone::Lost => (EndedBy::Caller, EndReason::Abandoned),
             };
@@ -222,11 +230,11 @@ impl Control {
             if let Some(caller) = self.legs.alive_mut(CALLER) {
                 caller.idle = Source::RingBack;
             }
-        } else if gone == Gone::Lost {
+        } else if gone == Gone::Lost && !self.is_of_agent() {
             self.avoid.extend(who.party.agent.clone());
             self.requeue(cx);
         } else {
-            self.end(cx, ended_by(who.role), EndReason::Normal);
+            self.end(cx, ended_by(who.role), gone.reason());
         }
     }
 

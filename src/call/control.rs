@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::acd::words::{AcdVerdict, LineState, QueueRequest};
 use crate::base::id::{AgentId, LegId, LookupId};
 use crate::base::now::{Mono, Now};
-use crate::call::attempt::{Aim, Attempt, Failure};
+use crate::call::attempt::{Aim, Attempt};
 use crate::call::bridge::PROBE_EVERY;
 use crate::call::emergency::{HandOver, MEDIA_RETRY};
+use crate::call::failure::Failure;
 use crate::call::journal::Gate;
 use crate::call::leg::words::{LegAction, LegEvent};
 use crate::call::legs::{CALLER, Legs, Stage};
@@ -62,6 +63,15 @@ pub enum ControlInput {
         /// The number dialled.
         dialled: Arc<str>,
     },
+    /// An agent's other phone wants to take over one of his talks; the leg is made already.
+    Replace {
+        /// The new line.
+        leg: LegId,
+        /// The agent.
+        agent: AgentId,
+        /// The leg whose dialog it names; `None` when that is none of this call.
+        named: Option<LegId>,
+    },
     /// From the media worker.
     Media(MediaReport),
     /// From the ACD.
@@ -104,6 +114,8 @@ pub struct Control {
     pub(super) identity: Identity,
     pub(super) origins: Arc<Origins>,
     pub(super) cursor: Arc<Cursor>,
+    /// Whether there is a ticket; without one nothing is journalled.
+    pub(super) ticketed: bool,
     pub(super) journal_seq: u64,
     pub(super) gate: Gate,
     pub(super) legs: Legs,
@@ -160,6 +172,7 @@ impl Control {
             ControlInput::Leg(leg, event) => self.on_leg(cx, leg, event),
             ControlInput::Refer { leg, to, replaces } => self.on_refer(cx, leg, &to, replaces),
             ControlInput::Consult { leg, agent, dialled } => self.on_consult(cx, leg, agent, &dialled),
+            ControlInput::Replace { leg, agent, named } => self.on_replace(cx, leg, &agent, named),
             ControlInput::Media(report) => self.on_media(cx, report),
             ControlInput::Acd(verdict) => self.on_acd(cx, verdict),
             ControlInput::Found(lookup, targets) => self.on_found(cx, lookup, targets),
@@ -292,8 +305,9 @@ impl Control {
                 self.report_line(cx, id);
                 self.watch_digits(cx, id);
             }
-            LegEvent::Failed { status, responded, .. } => {
+            LegEvent::Failed { status, responded, contacts } => {
                 let rang = leg.stage == Stage::Ringing;
+                self.redirected(cx, id, status, &contacts);
                 self.leg_gone(cx, id, Gone::Failed(Failure { status, responded, rang }));
             }
             LegEvent::Cancelled => self.leg_gone(cx, id, Gone::Cancelled),
@@ -432,6 +446,9 @@ impl Control {
     }
 
     pub(super) fn emit_held(&mut self, cx: &mut Cx<'_>, what: Happening, barrier: Barrier) {
+        if !self.ticketed {
+            return;
+        }
         self.journal_seq += 1;
         let event = CallEvent {
             call: self.identity.call,
@@ -448,6 +465,12 @@ impl Control {
     /// The place of the call, as the pinned plan has it.
     pub(super) fn tenant<'p>(&self, plan: &'p Plan) -> Option<&'p Tenant> {
         plan.tenant(&self.origins.tenant).map(Arc::as_ref)
+    }
+
+    /// Whether the call has a ticket.
+    #[must_use]
+    pub const fn is_ticketed(&self) -> bool {
+        self.ticketed
     }
 
     /// Its names.

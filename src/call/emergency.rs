@@ -22,8 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::id::{AgentId, LegId, TrunkName};
 use crate::base::now::Mono;
-use crate::call::attempt::{Aim, Callee, Failure, Way};
+use crate::call::attempt::{Aim, Callee, Way};
 use crate::call::control::{Control, Cx};
+use crate::call::failure::Failure;
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CALLER, PlayFor, Room};
 use crate::call::phase::{Dialling, Phase, Talking};
@@ -83,7 +84,6 @@ impl Control {
 
     /// A call for an emergency number itself: straight through.
     pub(super) fn dial_emergency(&mut self, cx: &mut Cx<'_>, step: &DialStep) {
-        let transfer = self.mint_transfer();
         let line = Arc::clone(&self.origins.number);
         self.handover = Some(HandOver {
             line: Arc::clone(&line),
@@ -96,7 +96,7 @@ impl Control {
             again_at: None,
             desk: None,
         });
-        self.phase = Phase::Dialling(Box::new(Dialling { step: step.clone(), transfer }));
+        self.phase = Phase::Dialling(Box::new(Dialling { step: step.clone(), transfer: None }));
         self.park_caller(Source::RingBack);
         self.emit(cx, Happening::EmergencyStarted { line, mode: EmergencyMode::Direct, by: None });
         self.begin_round(cx);
@@ -110,6 +110,7 @@ impl Control {
         let called = self.handover.as_ref().is_some_and(|handover| handover.line.as_ref() == line);
         let known = self.tenant(cx.plans.newest).and_then(|tenant| tenant.emergency.get(line));
         let Some(known) = known.filter(|known| talking && !called && !self.has_desk(&known.name)) else { return };
+        self.need_ticket(cx);
         self.drop_emergency(cx);
         let line: Arc<str> = Arc::from(known.number.as_str());
         self.handover = Some(HandOver {

@@ -43,7 +43,7 @@ impl Control {
             && self.attempts.iter().any(|attempt| attempt.aim == Aim::Step)
         {
             let transfer = dialling.transfer;
-            self.withdrawn(cx, transfer);
+            transfer.into_iter().for_each(|transfer| self.withdrawn(cx, transfer));
         }
         let lines = self.legs.iter().filter(|leg| leg.role == LegRole::Consult && leg.is_alive());
         for room in lines.filter_map(|line| line.room).filter(|room| *room != Room::MAIN).collect::<Vec<_>>() {

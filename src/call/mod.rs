@@ -8,11 +8,13 @@
 //! | file | work |
 //! |---|---|
 //! | `setup` | the beginning, and the walk along the plan |
+//! | `agent_call` | calls that begin at an agent's phone |
 //! | `queueing` | waiting for an agent |
 //! | `attempt`, `outgoing`, `toward` | fetching somebody |
 //! | `carried` | what of the caller's INVITE goes on |
 //! | `bridge` | talks; who leaves and what then |
 //! | `transfer`, `three_way`, `codes` | what agents ask for |
+//! | `destination` | whom a number reaches, with whose rights |
 //! | `emergency` | lines that are never given up |
 //! | `ending` | the only way out |
 //! | `legs`, `phase`, `mints`, `journal`, `due`, `announce` | state, names, events, deadlines, texts |
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::id::LegId;
 use crate::base::now::{Mono, Now, earliest};
+use crate::call::agent_call::AgentCall;
 use crate::call::control::{Control, ControlInput, Doing, Plans};
 use crate::call::due::CallTimer;
 use crate::call::leg::words::{LegEvent, Replaces};
@@ -37,15 +40,18 @@ use crate::call::words::{Arrived, CallEffect, CallInput, Identity};
 use crate::plan::trunk::Reliable;
 use crate::sip::token::TokenKey;
 
+pub mod agent_call;
 mod announce;
 pub mod attempt;
 mod bridge;
 pub mod carried;
 pub mod codes;
 pub mod control;
+pub mod destination;
 pub mod due;
 pub mod emergency;
 mod ending;
+pub mod failure;
 pub mod journal;
 pub mod leg;
 pub mod legs;
@@ -80,6 +86,13 @@ pub enum Origin {
         /// What the switch read and the plan decided.
         facts: Box<Inbound>,
     },
+    /// An INVITE of an agent in no talk, authenticated and admitted.
+    Agent {
+        /// The INVITE.
+        invite: Box<Arrived>,
+        /// What the switch read and the plan decided.
+        facts: Box<AgentCall>,
+    },
     /// A call as it was stored before a restart.
     Restored(Box<Call>),
 }
@@ -101,21 +114,38 @@ impl Call {
     pub fn new(now: Now, terms: Terms<'_>, identity: Identity, origin: Origin, out: &mut Vec<CallEffect>) -> Self {
         match origin {
             Origin::Inbound { invite, facts } => {
-                let mut reported = Vec::new();
                 let reliable = terms.plans.pinned.trunk(&facts.trunk).map(|trunk| trunk.reliable);
                 let names = LegNames { reliable: reliable.unwrap_or_default(), ..names(&identity, terms, CALLER) };
-                let caller = Leg::incoming(now, &names, terms.legs, &invite, &mut reported);
-                let mut doing = Vec::new();
-                let control = Control::inbound(now, terms.plans, identity, &facts, &mut doing);
-                let mut call = Self { control, legs: vec![(CALLER, Arc::new(caller))] };
-                let mut told = Told::new();
-                call.sort(CALLER, reported, &mut told, out);
-                call.carry_out(now, terms, doing, &mut told, out);
-                call.run(now, terms, told, out);
-                call
+                let control = |doing: &mut Vec<Doing>| Control::inbound(now, terms.plans, identity, &facts, doing);
+                Self::begin(now, terms, &names, &invite, out, control)
+            }
+            Origin::Agent { invite, facts } => {
+                let names = names(&identity, terms, CALLER);
+                let control = |doing: &mut Vec<Doing>| Control::of_agent(now, terms.plans, identity, &facts, doing);
+                Self::begin(now, terms, &names, &invite, out, control)
             }
             Origin::Restored(call) => *call,
         }
+    }
+
+    fn begin(
+        now: Now,
+        terms: Terms<'_>,
+        names: &LegNames,
+        invite: &Arrived,
+        out: &mut Vec<CallEffect>,
+        control: impl FnOnce(&mut Vec<Doing>) -> Control,
+    ) -> Self {
+        let mut reported = Vec::new();
+        let caller = Leg::incoming(now, names, terms.legs, invite, &mut reported);
+        let mut doing = Vec::new();
+        let control = control(&mut doing);
+        let mut call = Self { control, legs: vec![(CALLER, Arc::new(caller))] };
+        let mut told = Told::new();
+        call.sort(CALLER, reported, &mut told, out);
+        call.carry_out(now, terms, doing, &mut told, out);
+        call.run(now, terms, told, out);
+        call
     }
 
     /// Takes one input.
@@ -134,6 +164,15 @@ impl Call {
                 let line = Leg::incoming(now, &names, terms.legs, &invite, &mut reported);
                 self.legs.push((leg, Arc::new(line)));
                 told.push_back(ControlInput::Consult { leg, agent, dialled });
+                self.sort(leg, reported, &mut told, out);
+            }
+            CallInput::Replace { leg, agent, replaces, invite } => {
+                let mut reported = Vec::new();
+                let names = names(&self.control.identity, terms, leg);
+                let named = self.leg_named(&replaces).filter(|_| !replaces.early_only);
+                let line = Leg::incoming(now, &names, terms.legs, &invite, &mut reported);
+                self.legs.push((leg, Arc::new(line)));
+                told.push_back(ControlInput::Replace { leg, agent, named });
                 self.sort(leg, reported, &mut told, out);
             }
             CallInput::Media(report) => told.push_back(ControlInput::Media(report)),
@@ -232,11 +271,8 @@ impl Call {
     /// What the newest plan knows of a message's sender: an account is changed by a reload, an address too.
     fn sender<'p>(&self, terms: Terms<'p>, id: LegId, arrived: &Arrived) -> Sender<'p> {
         let plan = terms.plans.newest;
-        let own = match self.leg(id).and_then(Leg::trunk) {
-            Some(trunk) => trunk,
-            None if id == CALLER => &self.control.origins().trunk,
-            None => return Sender::default(),
-        };
+        let came_over = || self.control.origins().trunk.as_ref().filter(|_| id == CALLER);
+        let Some(own) = self.leg(id).and_then(Leg::trunk).or_else(came_over) else { return Sender::default() };
         let trunk = plan.trunk(own).or_else(|| terms.plans.pinned.trunk(own));
         let known = plan.settings.trunk_for(arrived.flow.remote).is_some_and(|trunk| trunk.name == *own);
         Sender { credential: trunk.and_then(|trunk| trunk.credential.as_deref()), known }

@@ -30,7 +30,7 @@ impl Control {
     pub(super) fn outgoing(&self, cx: &Cx<'_>, ring: &Ring, target: &Target, role: LegRole, more: bool) -> Outgoing {
         let emergency = role == LegRole::Emergency;
         let agent = ring.offer.is_some();
-        let dress = if agent { self.toward_agent(cx, target) } else { self.toward_trunk(cx, target, emergency) };
+        let dress = if agent { self.toward_agent(cx, target) } else { self.toward_trunk(cx, target, role) };
         Outgoing {
             target: target.clone(),
             display: dress.display,
@@ -48,7 +48,7 @@ impl Control {
     }
 
     fn toward_agent(&self, cx: &Cx<'_>, target: &Target) -> Dress {
-        let number = self.origins.caller.number.normal.as_str();
+        let number = self.shown_to_agent();
         let user = if number.is_empty() { "anonymous" } else { number };
         Dress {
             display: self.display(cx, number),
@@ -68,7 +68,20 @@ impl Control {
         }
     }
 
+    /// Who an agent's phone shows as calling: the citizen; a colleague by his id, or the number he called outside.
+    fn shown_to_agent(&self) -> &str {
+        match &self.origins.by_agent {
+            Some(_) if self.is_ticketed() => &self.origins.number,
+            Some(by) => by.agent.as_str(),
+            None => &self.origins.caller.number.normal,
+        }
+    }
+
     fn display(&self, cx: &Cx<'_>, number: &str) -> Bytes {
+        if self.is_of_agent() {
+            let shown = self.is_ticketed().then(|| Bytes::copy_from_slice(number.as_bytes()));
+            return shown.unwrap_or_else(|| self.origins.display.clone());
+        }
         let title = match &self.origins.hotline {
             Some(hotline) => hotline.spoken_name.clone(),
             None => self.tenant(cx.plans.pinned).map(|tenant| tenant.line_name.clone()).unwrap_or_default(),
@@ -81,6 +94,12 @@ impl Control {
         let mut headers = Vec::with_capacity(7);
         let mut add = |name: &str, value: String| headers.push((Box::from(name), Bytes::from(value)));
         add("X-Call-Id", self.identity.call.to_string());
+        if self.is_of_agent() {
+            if self.is_ticketed() {
+                add("X-Ticket-Id", self.identity.ticket.to_string());
+            }
+            return headers;
+        }
         add("X-Hotline", self.origins.number.to_string());
         let name = match &self.origins.hotline {
             Some(hotline) => hotline.name.clone(),

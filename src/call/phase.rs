@@ -79,8 +79,9 @@ pub const SETTLE: Duration = Duration::from_millis(500);
 pub struct Dialling {
     /// The plan's step.
     pub step: DialStep,
-    /// Its number among the call's transfers.
-    pub transfer: u16,
+    /// Its number among the call's transfers; `None` where the ticket shows it otherwise: an emergency, an agent's own
+    /// call.
+    pub transfer: Option<u16>,
 }
 
 /// A talk.

@@ -19,6 +19,7 @@ use crate::call::control::{Control, Cx};
 use crate::call::legs::{CALLER, PlayFor, Room};
 use crate::call::phase::{Greeting, Phase, Queueing, SETTLE, Talking};
 use crate::event::call::{Happening, LegRole, OverflowCause};
+use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::GreetingRule;
 use crate::plan::step::{Outcome, OverflowReason, QueueStep};
 use crate::rtp::command::Source;
@@ -76,6 +77,10 @@ impl Control {
 
     /// The caller waits again, ahead of others of his priority, because whoever served him is gone.
     pub(super) fn requeue(&mut self, cx: &mut Cx<'_>) {
+        if self.is_of_agent() {
+            self.end(cx, EndedBy::Remote, EndReason::Normal);
+            return;
+        }
         let step = self.queue_step.as_deref().cloned().or_else(|| {
             let tenant = self.tenant(cx.plans.pinned)?;
             let queue = tenant.queues.get(&tenant.main_queue)?;
@@ -197,7 +202,7 @@ impl Control {
     pub(super) fn queue_won(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Phase::Queueing(queueing) = &mut self.phase else {
             // The caller is served otherwise by now; the agent is let go.
-            self.hang_up(cx, leg, crate::event::reason::EndReason::AnsweredElsewhere);
+            self.hang_up(cx, leg, EndReason::AnsweredElsewhere);
             return;
         };
         queueing.winner = Some(leg);

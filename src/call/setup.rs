@@ -13,6 +13,7 @@ use crate::base::calendar::china;
 use crate::base::hotline::Channel;
 use crate::base::id::{LegId, TenantName, TrunkName};
 use crate::base::now::Now;
+use crate::call::agent_call::ByAgent;
 use crate::call::carried::Carried;
 use crate::call::control::{Control, Cx, Doing, Plans, Spare};
 use crate::call::journal::{BARRIER, Gate};
@@ -27,7 +28,7 @@ use crate::event::call::{
 use crate::event::reason::{EndReason, EndedBy};
 use crate::plan::model::Hotline;
 use crate::plan::route::{Caller, Route, Verdict};
-use crate::plan::step::{Announcement, DialPurpose, Outcome, Step};
+use crate::plan::step::{Announcement, Cursor, DialPurpose, Outcome, Step};
 use crate::plan::trunk;
 use crate::rtp::command::Source;
 
@@ -60,8 +61,10 @@ pub struct Inbound {
 pub struct Origins {
     /// The place.
     pub tenant: TenantName,
-    /// The trunk it came over.
-    pub trunk: TrunkName,
+    /// The trunk it came over; `None` for a call that began at an agent's phone.
+    pub trunk: Option<TrunkName>,
+    /// The agent who began it, when one did.
+    pub by_agent: Option<Box<ByAgent>>,
     /// When.
     pub invited: Now,
     /// The number dialled, in normal form.
@@ -88,22 +91,48 @@ impl Control {
         let route = &inbound.route;
         let trunk = plans.pinned.trunk(&inbound.trunk);
         let emergency = matches!(route.verdict, Verdict::Emergency(_));
-        let mut call = Self {
+        let origins = Origins {
+            tenant: route.tenant.clone(),
+            trunk: Some(inbound.trunk.clone()),
+            by_agent: None,
+            invited: now,
+            number: Arc::from(route.number.as_str()),
+            hotline: route.hotline.clone(),
+            caller: route.caller.clone(),
+            display: inbound.display.clone(),
+            carried: inbound.carried.clone(),
+            max_forwards: inbound.max_forwards,
+            answer_first: trunk.is_none_or(|trunk| trunk.answer_before_queue),
+            early_max: trunk.map_or(EARLY_EVERY, |trunk| trunk.early_media_max),
+        };
+        let mut call = Self::bare(identity, origins, route.cursor.clone());
+        let cx = &mut Cx { now, plans, out };
+        let barrier = if emergency { Barrier::None } else { Barrier::Hold };
+        let started = call.started(cx, inbound);
+        call.emit_held(cx, Happening::Started(Box::new(started)), barrier);
+        if !emergency {
+            call.gate = Gate::Shut { seq: call.journal_seq, until: now.mono + BARRIER };
+        }
+        let number = call.origins.caller.number.normal.as_str();
+        let party = Party { number: Some(Arc::from(number)), trunk: Some(inbound.trunk.clone()), ..Party::default() };
+        call.legs.add(CallLeg::new(CALLER, LegRole::Caller, party.clone(), true, LineCause::Own));
+        call.emit(cx, Happening::LegStarted { leg: CALLER, role: LegRole::Caller, party });
+        call.allocate(cx, CALLER, emergency);
+        if matches!(route.first, Step::Queue(_) | Step::Dial(_)) && !emergency {
+            call.ask_spare(cx);
+        }
+        call.start_step(cx, route.first.clone());
+        call.settle(cx);
+        call
+    }
+
+    /// A call of which nothing has happened yet.
+    pub(super) fn bare(identity: Identity, origins: Origins, cursor: Cursor) -> Self {
+        Self {
             identity,
-            origins: Arc::new(Origins {
-                tenant: route.tenant.clone(),
-                trunk: inbound.trunk.clone(),
-                invited: now,
-                number: Arc::from(route.number.as_str()),
-                hotline: route.hotline.clone(),
-                caller: route.caller.clone(),
-                display: inbound.display.clone(),
-                carried: inbound.carried.clone(),
-                max_forwards: inbound.max_forwards,
-                answer_first: trunk.is_none_or(|trunk| trunk.answer_before_queue),
-                early_max: trunk.map_or(EARLY_EVERY, |trunk| trunk.early_media_max),
-            }),
-            cursor: Arc::new(route.cursor.clone()),
+            origins: Arc::new(origins),
+            cursor: Arc::new(cursor),
+            ticketed: true,
             journal_seq: 0,
             gate: Gate::Open { unstored: false },
             legs: Legs::default(),
@@ -121,29 +150,15 @@ impl Control {
             ended: false,
             media_retry: None,
             mints: Mints::default(),
-        };
-        let cx = &mut Cx { now, plans, out };
-        let barrier = if emergency { Barrier::None } else { Barrier::Hold };
-        let started = call.started(cx, inbound);
-        call.emit_held(cx, Happening::Started(Box::new(started)), barrier);
-        if !emergency {
-            call.gate = Gate::Shut { seq: call.journal_seq, until: now.mono + BARRIER };
         }
-        let number = call.origins.caller.number.normal.as_str();
-        let party = Party { number: Some(Arc::from(number)), trunk: Some(inbound.trunk.clone()), ..Party::default() };
-        call.legs.add(CallLeg::new(CALLER, LegRole::Caller, party.clone(), true, LineCause::Own));
-        call.emit(cx, Happening::LegStarted { leg: CALLER, role: LegRole::Caller, party });
-        call.allocate(cx, CALLER, emergency);
-        if matches!(route.first, Step::Queue(_) | Step::Dial(_))
-            && !emergency
-            && let Some(leg) = call.mint_leg()
-        {
-            call.allocate(cx, leg, false);
-            call.spare = Some(Spare { leg, local: None });
+    }
+
+    /// Asks for the ports of the first outgoing leg ahead of it.
+    pub(super) fn ask_spare(&mut self, cx: &mut Cx<'_>) {
+        if let Some(leg) = self.mint_leg() {
+            self.allocate(cx, leg, false);
+            self.spare = Some(Spare { leg, local: None });
         }
-        call.start_step(cx, route.first.clone());
-        call.settle(cx);
-        call
     }
 
     fn started(&self, cx: &Cx<'_>, inbound: &Inbound) -> Started {
@@ -168,13 +183,7 @@ impl Control {
             dialled_raw: Arc::from(route.dialled_raw.as_str()),
             dialled: Arc::from(route.number.as_str()),
             area_code: route.area.map(area),
-            hotline: route.hotline.as_ref().map(|hotline| HotlineFacts {
-                number: Arc::clone(&hotline.number),
-                name: Arc::from(hotline.name.as_str()),
-                unit: hotline.unit.clone(),
-                merge_mode: hotline.mode,
-                seat_policy: hotline.seats,
-            }),
+            hotline: route.hotline.as_deref().map(HotlineFacts::from),
             emergency_line: match &route.verdict {
                 Verdict::Emergency(line) => Some(Arc::from(line.number.as_str())),
                 Verdict::Hotline | Verdict::NotOpened | Verdict::CutOff | Verdict::Unknown => None,
@@ -318,6 +327,18 @@ impl Control {
         if let Some(caller) = self.legs.alive_mut(CALLER) {
             caller.room = None;
             caller.idle = idle;
+        }
+    }
+}
+
+impl From<&Hotline> for HotlineFacts {
+    fn from(hotline: &Hotline) -> Self {
+        Self {
+            number: Arc::clone(&hotline.number),
+            name: Arc::from(hotline.name.as_str()),
+            unit: hotline.unit.clone(),
+            merge_mode: hotline.mode,
+            seat_policy: hotline.seats,
         }
     }
 }

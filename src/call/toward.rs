@@ -10,6 +10,9 @@
 //! | X-Switch-Hops | the platforms the call has passed, toward another platform |
 //! | Geolocation, body parts | the caller's, as they came |
 //!
+//! A call an agent began presents `present`, else the place's 12345, to every trunk; nothing of the agent goes out, and
+//! neither Diversion nor History-Info, because nothing was diverted.
+//!
 //! An emergency desk gets number, name and location over any wish for privacy and any lack of trust (RFC 6442 §4.4,
 //! `features.md` D6). The trunk's header rules come last. RFC 3323 §4.1, RFC 3325 §9, RFC 5806 §4, RFC 7044 §5,
 //! RFC 7433 §4. Deliberately absent: the form toward agents (`outgoing`).
@@ -21,6 +24,7 @@ use bytes::Bytes;
 use crate::call::carried::CarriedPart;
 use crate::call::control::{Control, Cx};
 use crate::call::words::Target;
+use crate::event::call::LegRole;
 use crate::plan::trunk::{FromCarries, HeaderRule, OutgoingFormat, Trunk};
 use crate::sip::header::user_to_user::UserToUser;
 
@@ -36,7 +40,8 @@ pub(super) struct Dress {
 }
 
 impl Control {
-    pub(super) fn toward_trunk(&self, cx: &Cx<'_>, target: &Target, emergency: bool) -> Dress {
+    pub(super) fn toward_trunk(&self, cx: &Cx<'_>, target: &Target, role: LegRole) -> Dress {
+        let (emergency, ours) = (role == LegRole::Emergency, self.is_of_agent());
         let plan = cx.plans.newest;
         let trunk = target.trunk.as_ref().and_then(|name| plan.trunk(name)).map(AsRef::as_ref);
         let default = OutgoingFormat::default();
@@ -44,8 +49,11 @@ impl Control {
         let own = |number: &str| format.own_address(number, &authority(target));
         let written = |number: &str| trunk.map_or_else(|| number.to_owned(), |trunk| plan.caller_out(trunk, number));
         let caller = &self.origins.caller;
-        let open = emergency || (target.trusted && !caller.private);
-        let number = written(&caller.number.normal);
+        let open = emergency || ours || (target.trusted && !caller.private);
+        let number = match &format.present {
+            Some(presented) if ours => presented.clone(),
+            Some(_) | None => written(&caller.number.normal),
+        };
         let shown = open && !number.is_empty();
         let presented = format.present.as_deref().filter(|_| format.from == FromCarries::Present);
         let mut dress =
@@ -54,7 +62,7 @@ impl Control {
             Some(presented) => dress.from = Arc::from(own(presented)),
             None if shown => {
                 dress.from = Arc::from(own(&number));
-                dress.display = self.origins.display.clone();
+                dress.display = if ours { Bytes::new() } else { self.origins.display.clone() };
             }
             None => dress.display = Bytes::from_static(b"Anonymous"),
         }
@@ -65,7 +73,7 @@ impl Control {
         if !open && presented.is_none() && !number.is_empty() {
             add("Privacy", "id".to_owned());
         }
-        if !self.origins.number.is_empty() {
+        if !self.origins.number.is_empty() && !ours {
             let dialled = own(&written(&self.origins.number));
             if format.diversion {
                 add("Diversion", format!("<{dialled}>;reason=unconditional"));
@@ -75,7 +83,10 @@ impl Control {
                 add("History-Info", format!("<{dialled}>;index=1, <{now};cause=302>;index=1.1;mp=1"));
             }
         }
-        if let Ok(ticket) = UserToUser::hex(self.identity.ticket.to_string().as_bytes(), None) {
+        // The public network has no use for our ticket.
+        if !(ours && role == LegRole::Outside)
+            && let Ok(ticket) = UserToUser::hex(self.identity.ticket.to_string().as_bytes(), None)
+        {
             dress.headers.push((Box::from("User-to-User"), Bytes::from(ticket.to_bytes())));
         }
         if let Some(hops) = &target.hops {

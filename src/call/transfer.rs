@@ -14,14 +14,17 @@ use std::sync::Arc;
 
 use crate::acd::words::LineCause;
 use crate::base::id::{AgentId, LegId};
-use crate::call::attempt::{Aim, Attempt, Failure};
+use crate::call::attempt::{Aim, Attempt};
 use crate::call::control::{Control, Cx};
+use crate::call::destination::user_of;
+use crate::call::failure::Failure;
 use crate::call::leg::words::LegAction;
 use crate::call::legs::{CALLER, CallLeg, Room};
 use crate::call::phase::Phase;
 use crate::call::words::Destination;
 use crate::event::call::{AttemptResult, Fallback, Happening, LegRole, Party, TransferKind};
 use crate::event::reason::EndReason;
+use crate::plan::outward::Refusal;
 use crate::rtp::command::Source;
 
 impl Control {
@@ -49,16 +52,15 @@ impl Control {
             return;
         }
         let number = user_of(to);
-        let emergency = self.tenant(cx.plans.newest).is_some_and(|tenant| tenant.emergency.contains_key(number));
-        if emergency {
-            self.hand_over(cx, number, by);
+        if let Some(line) = self.emergency_line(cx, number) {
+            self.hand_over(cx, &line, by);
             self.refer_progress(cx, leg, 200);
             return;
         }
         let to = Destination::Number { trunk: None, number: Arc::from(number) };
-        let Some(wanted) = self.resolve(cx, &to) else {
-            self.refer_progress(cx, leg, 404);
-            return;
+        let wanted = match self.resolve(cx, &to, by.as_ref()) {
+            Ok(wanted) => wanted,
+            Err(refusal) => return self.refer_progress(cx, leg, refusal.answer().0),
         };
         let transfer = self.mint_transfer();
         self.emit(
@@ -116,7 +118,8 @@ impl Control {
 
     /// A blind transfer's target has answered.
     pub(super) fn target_answered(&mut self, cx: &mut Cx<'_>, transfer: u16, from: LegId, leg: LegId) {
-        if self.legs.alive(CALLER).is_none() || !matches!(self.phase, Phase::Talking(_)) {
+        let somebody = self.legs.members(Room::MAIN).iter().any(|member| *member != from);
+        if !somebody || !matches!(self.phase, Phase::Talking(_)) {
             self.hang_up(cx, leg, EndReason::AnsweredElsewhere);
             self.withdrawn(cx, transfer);
             return;
@@ -157,6 +160,8 @@ impl Control {
         let fetching = self.attempts.iter().any(|a| matches!(a.aim, Aim::ThreeWay { .. } | Aim::Blind { .. }));
         if alone && !fetching && !self.alone_in_emergency(cx) {
             self.requeue(cx);
+        } else if !fetching {
+            self.end_alone(cx, failure.reason());
         }
     }
 
@@ -175,9 +180,11 @@ impl Control {
         self.allocate(cx, line, false);
         self.report_line(cx, line);
         let to = Destination::Number { trunk: None, number: Arc::from(dialled) };
-        let Some(wanted) = self.resolve(cx, &to) else {
-            self.hang_up(cx, line, EndReason::UnknownNumber);
-            return;
+        let wanted = match self.resolve(cx, &to, Some(&agent)) {
+            Ok(wanted) => wanted,
+            Err(Refusal::NotAllowed) => return self.hang_up(cx, line, EndReason::RejectedByPlan),
+            Err(Refusal::NoTrunk) => return self.hang_up(cx, line, EndReason::NoRoute),
+            Err(Refusal::NoNumber) => return self.hang_up(cx, line, EndReason::UnknownNumber),
         };
         let transfer = self.mint_transfer();
         self.emit(
@@ -225,28 +232,6 @@ impl Control {
         let own = |attempt: &&Attempt| matches!(attempt.aim, Aim::Consult { line: own, .. } if own == line);
         if let Some(id) = self.attempts.iter().find(own).map(|attempt| attempt.id) {
             self.cancel(cx, id);
-        }
-    }
-}
-
-/// The user part of a `sip:` URI, the number of a `tel:` URI, or the text itself.
-fn user_of(uri: &str) -> &str {
-    let rest = uri
-        .split_once(':')
-        .filter(|(scheme, _)| matches!(*scheme, "sip" | "sips" | "tel"))
-        .map_or(uri, |(_, rest)| rest);
-    let user = rest.split_once('@').map_or(rest, |(user, _)| user);
-    user.split(';').next().unwrap_or(user)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::user_of;
-
-    #[test]
-    fn the_number_is_found_in_every_kind_of_uri() {
-        for uri in ["sip:120@127.0.0.1:5062;transport=tcp", "tel:120;phone-context=+86", "sip:120;npdi@host", "120"] {
-            assert_eq!(user_of(uri), "120", "{uri}");
         }
     }
 }

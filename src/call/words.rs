@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::acd::words::{AcdVerdict, QueueRequest};
 use crate::base::flow::{Flow, FlowId, Transport};
 use crate::base::id::{AgentId, LegId, LookupId, QueueName, TicketId, TrunkName};
+use crate::call::leg::words::Replaces;
 use crate::event::call::{Barrier, CallEvent, Classification};
 use crate::event::reason::EndReason;
 use crate::plan::trunk::Reliable;
@@ -197,6 +198,17 @@ pub enum CallInput {
         agent: AgentId,
         /// The number dialled: the Request-URI's user part.
         dialled: Arc<str>,
+        /// The INVITE, authenticated.
+        invite: Box<Arrived>,
+    },
+    /// An INVITE of an agent with Replaces (RFC 3891): his other phone takes over a talk of his in this call.
+    Replace {
+        /// The leg to be made, named as that of a consult.
+        leg: LegId,
+        /// The agent.
+        agent: AgentId,
+        /// The dialog it names.
+        replaces: Box<Replaces>,
         /// The INVITE, authenticated.
         invite: Box<Arrived>,
     },

@@ -44,7 +44,7 @@ use crate::rtp::command::{MediaCommand, MediaReport, RefusedWhy};
 use crate::sip::message::{Method, stateless_tag};
 use crate::sip::print::Draft;
 use crate::sip::token::TokenKey;
-use crate::switch::words::NewCall;
+use crate::switch::words::{Beginning, NewCall};
 
 /// Inputs handled in one turn before others get the thread.
 const TURN: usize = 16;
@@ -126,7 +126,11 @@ fn born(world: &World, pinned: &Pinned, new: Box<NewCall>) -> Result<(Call, Vec<
     let (mut out, kept) = (Vec::new(), invite.clone());
     let newest = world.newest.load_full();
     let (now, terms) = (world.clock.now(), world.terms(&pinned.plan, &newest));
-    let origin = Origin::Inbound { invite: Box::new(invite), facts: Box::new(facts) };
+    let invite = Box::new(invite);
+    let origin = match facts {
+        Beginning::Trunk(facts) => Origin::Inbound { invite, facts: Box::new(facts) },
+        Beginning::Agent(facts) => Origin::Agent { invite, facts: Box::new(facts) },
+    };
     let made = catch_unwind(AssertUnwindSafe(|| Call::new(now, terms, identity, origin, &mut out)));
     made.map(|call| (call, out)).map_err(|_| {
         world.figures.panicked.fetch_add(1, Ordering::Relaxed);

@@ -185,7 +185,7 @@ impl Mailboxes {
 
 const fn may_drop(input: &CallInput) -> bool {
     match input {
-        CallInput::Sip(..) | CallInput::Consult { .. } => true,
+        CallInput::Sip(..) | CallInput::Consult { .. } | CallInput::Replace { .. } => true,
         CallInput::Media(report) => matches!(report, MediaReport::Quality { .. }),
         CallInput::Acd(_)
         | CallInput::Found(..)

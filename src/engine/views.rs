@@ -39,14 +39,14 @@ pub struct LegView {
 pub struct CallView {
     /// The call.
     pub call_id: CallId,
-    /// Its ticket.
-    pub ticket_id: String,
+    /// Its ticket; none between agents.
+    pub ticket_id: Option<String>,
     /// The receiver's number for it.
     pub ticket_no: Option<String>,
     /// The place.
     pub tenant: String,
-    /// The trunk it came over.
-    pub trunk: String,
+    /// The trunk it came over; none for a call that began at an agent's phone.
+    pub trunk: Option<String>,
     /// The number dialled.
     pub dialled: String,
     /// The hotline's name.
@@ -149,10 +149,10 @@ impl CallView {
         let hotline = origins.hotline.as_ref();
         Self {
             call_id: identity.call,
-            ticket_id: identity.ticket.to_string(),
+            ticket_id: control.is_ticketed().then(|| identity.ticket.to_string()),
             ticket_no: control.ticket_no().map(ToString::to_string),
             tenant: origins.tenant.to_string(),
-            trunk: origins.trunk.to_string(),
+            trunk: origins.trunk.as_ref().map(ToString::to_string),
             dialled: origins.number.to_string(),
             hotline_name: hotline.map(|hotline| hotline.name.clone()),
             merge_mode: hotline.and_then(|hotline| hotline.mode).map(|mode| mode.word()),

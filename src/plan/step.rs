@@ -184,6 +184,12 @@ pub enum When {
 }
 
 impl Cursor {
+    /// A plan without steps: that of a call which began at an agent's phone.
+    #[must_use]
+    pub const fn empty(tenant: TenantName, invited: Timestamp) -> Self {
+        Self { tenant, steps: Vec::new(), at: 0, invited }
+    }
+
     /// When the call came.
     #[must_use]
     pub const fn invited(&self) -> Timestamp {

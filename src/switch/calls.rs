@@ -16,6 +16,8 @@ struct Live {
     keys: Vec<TxKey>,
     merges: Vec<MergeKey>,
     consults: u16,
+    /// The agent at whose phone it began.
+    by: Option<AgentId>,
 }
 
 /// All live calls.
@@ -25,6 +27,7 @@ pub struct Calls {
     invites: BTreeMap<TxKey, MediaLeg>,
     merges: BTreeMap<MergeKey, TxKey>,
     lines: BTreeMap<AgentId, BTreeMap<MediaLeg, LineState>>,
+    own: BTreeMap<AgentId, usize>,
 }
 
 impl Calls {
@@ -42,6 +45,20 @@ impl Calls {
         live.consults += 1;
         self.add(MediaLeg { call, leg }, key, merge);
         Some(leg)
+    }
+
+    /// Notes at whose phone a call began.
+    pub fn note_own(&mut self, agent: &AgentId, call: CallId) {
+        if let Some(live) = self.live.get_mut(&call).filter(|live| live.by.is_none()) {
+            live.by = Some(agent.clone());
+            *self.own.entry(agent.clone()).or_default() += 1;
+        }
+    }
+
+    /// How many live calls began at an agent's phone.
+    #[must_use]
+    pub fn own_of(&self, agent: &AgentId) -> usize {
+        self.own.get(agent).copied().unwrap_or_default()
     }
 
     fn add(&mut self, leg: MediaLeg, key: TxKey, merge: Option<MergeKey>) {
@@ -105,6 +122,10 @@ impl Calls {
     /// A call is over; the agents who still had a leg in it.
     pub fn remove(&mut self, call: CallId) -> Vec<AgentId> {
         let Some(live) = self.live.remove(&call) else { return Vec::new() };
+        if let Some(count) = live.by.as_ref().and_then(|agent| self.own.get_mut(agent)) {
+            *count -= 1;
+        }
+        self.own.retain(|_, count| *count > 0);
         for key in live.keys {
             self.invites.remove(&key);
         }
@@ -138,6 +159,6 @@ impl Calls {
     /// Names held for live calls; zero when none lives.
     #[must_use]
     pub fn names(&self) -> usize {
-        self.invites.len() + self.merges.len() + self.lines.len()
+        self.invites.len() + self.merges.len() + self.lines.len() + self.own.len()
     }
 }

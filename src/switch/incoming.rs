@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::reading::{Numbers, reference, under_rules};
-use super::words::{Counted, NewCall, SwitchEffect};
+use super::words::{Beginning, Counted, NewCall, SwitchEffect};
 use super::{Switch, admission};
 use crate::base::flow::Side;
 use crate::base::id::{CallId, LegId, TicketId};
@@ -63,6 +63,10 @@ impl Switch {
         if !emergency && !fits(out) {
             return;
         }
+        // No dialog of a carrier's is moved by a carrier: transfers go by REFER, which no trunk may send.
+        if !emergency && arrived.message.header(Name::Replaces).is_some() {
+            return self.refuse(&arrived, 403, Some("Replaces Not Allowed From Here"), &[], out);
+        }
         if arrived.message.max_forwards() == Some(0) {
             return self.refuse(&arrived, 483, None, &[], out);
         }
@@ -103,6 +107,11 @@ impl Switch {
             route,
         };
         let identity = Identity { call, ticket, seed, advertised: None };
-        out.push(SwitchEffect::Begin(Box::new(NewCall { identity, invite: arrived, facts, emergency })));
+        out.push(SwitchEffect::Begin(Box::new(NewCall {
+            identity,
+            invite: arrived,
+            facts: Beginning::Trunk(facts),
+            emergency,
+        })));
     }
 }

@@ -7,14 +7,14 @@
 //! | repeated INVITE, CANCEL, ACK without a tag of ours | by the key of the INVITE |
 //! | INVITE from a trunk | plan, admission, a new call; unknown source: 403 |
 //! | SUBSCRIBE from an agent | digest; watches a line ([`subscribe`]) |
-//! | INVITE from an agent | digest; in a talk: a consult leg of that call |
+//! | INVITE from an agent | digest; then a consult leg, a call of his own or a star code ([`outside`]) |
 //! | REGISTER | digest, bindings ([`desk`]) |
 //! | OPTIONS | 200 |
 //! | anything else outside a call | 405 or 481 |
 //!
 //! Nothing that is refused here leaves state behind, and how much one address can be refused has a rate
-//! ([`throttle`]); trunks and registered phones are exempt. Deliberately absent: sockets; trunk probing; an agent's calls to
-//! the outside. RFC 3261 §8.2, §10.3, §11, §17.2.3; RFC 3891.
+//! ([`throttle`]); trunks and registered phones are exempt. Deliberately absent: sockets. RFC 3261 §8.2, §10.3, §11,
+//! §17.2.3; RFC 3891.
 //!
 //! | limit | value |
 //! |---|---|
@@ -50,6 +50,7 @@ use crate::switch::words::{Counted, SwitchEffect};
 
 pub mod admission;
 pub mod calls;
+mod codes;
 pub mod damping;
 pub mod desk;
 mod find;

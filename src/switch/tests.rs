@@ -8,15 +8,17 @@ use super::*;
 use crate::base::flow::Transport;
 use crate::base::id::{LookupId, TrunkName};
 use crate::base::secret::Secret;
+use crate::call::setup::Inbound;
 use crate::call::words::{FIRST_CONSULT, Query, Target};
 use crate::plan::load::{Files, Request, load};
 use crate::plan::route::Verdict;
 use crate::sip::digest::Account;
 use crate::sip::digest::client::{ClientAuth, Subject};
-use crate::switch::words::NewCall;
+use crate::switch::words::{Beginning, NewCall};
 
 mod desk;
 mod guessing;
+mod outside;
 mod registration;
 mod routing;
 mod subscribe;
@@ -276,6 +278,13 @@ impl Bench {
         assert_eq!(self.switch.desk().remembered(), 0);
         assert_eq!(self.switch.desk().registered().count(), 0);
         assert_eq!(self.switch.watching(), (0, 0, 0));
+    }
+}
+
+fn inbound(new: &NewCall) -> &Inbound {
+    match &new.facts {
+        Beginning::Trunk(facts) => facts,
+        Beginning::Agent(call) => panic!("{call:?}"),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::acd::words::AcdInput;
 use crate::base::flow::{Flow, Side, Transport};
 use crate::base::id::{CallId, TrunkName};
+use crate::call::agent_call::AgentCall;
 use crate::call::setup::Inbound;
 use crate::call::words::{Arrived, CallInput, FarEnd, Identity};
 use crate::event::alarm::AlarmNote;
@@ -23,10 +24,19 @@ pub struct NewCall {
     pub identity: Identity,
     /// The INVITE.
     pub invite: Arrived,
-    /// What was decided.
-    pub facts: Inbound,
+    /// What was read and decided.
+    pub facts: Beginning,
     /// Whether it may use the room kept for emergencies.
     pub emergency: bool,
+}
+
+/// Where a call begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// At a trunk.
+    Trunk(Inbound),
+    /// At an agent's phone.
+    Agent(AgentCall),
 }
 
 /// What is counted, per trunk where one is known.

@@ -10,6 +10,7 @@ mod cancel_sweep;
 mod emergency;
 mod failover;
 mod hand_over_sweep;
+mod outside;
 mod queue;
 mod reliable;
 mod ring_all;

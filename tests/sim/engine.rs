@@ -26,7 +26,7 @@ use switch12345::rtp::command::{MediaLeg, MediaReport};
 use switch12345::sip::session_timer::SessionPolicy;
 use switch12345::sip::token::TokenKey;
 use switch12345::sip::transaction::timers::SipTimers;
-use switch12345::switch::words::{Counted, NewCall, Paths, Peer, SwitchEffect};
+use switch12345::switch::words::{Beginning, Counted, NewCall, Paths, Peer, SwitchEffect};
 use switch12345::switch::{Secrets, Switch};
 
 use crate::media::Media;
@@ -244,7 +244,11 @@ impl Engine {
         let (plan, rules) = (Arc::clone(&self.plan), self.rules.clone());
         let terms = Terms { plans: Plans { pinned: &plan, newest: &plan }, legs: &rules, key: self.key };
         let mut out = Vec::new();
-        let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(new.facts) };
+        let invite = Box::new(new.invite);
+        let origin = match new.facts {
+            Beginning::Trunk(facts) => Origin::Inbound { invite, facts: Box::new(facts) },
+            Beginning::Agent(facts) => Origin::Agent { invite, facts: Box::new(facts) },
+        };
         let call = Call::new(self.now, terms, new.identity, origin, &mut out);
         self.calls.insert(id, call);
         self.after(id, out);

@@ -22,7 +22,12 @@ impl World {
         for phone in self.phones.values() {
             assert!(phone.is_idle(), "{} has a line left{}", phone.name, story());
         }
-        self.assert_journal();
+        assert!(self.strangers.is_empty(), "sent to {:?}{}", self.strangers, story());
+        if self.call.as_ref().is_some_and(|call| call.control().is_ticketed()) {
+            self.assert_journal();
+        } else {
+            assert!(self.journal.is_empty(), "something of a call without a ticket{}", story());
+        }
         assert!(self.media.longest_silence <= SILENCE_MAX, "dead air of {:?}{}", self.media.longest_silence, story());
     }
 

@@ -15,6 +15,11 @@ from = ["127.0.0.1:7000"]
 to = ["sip:127.0.0.1:7000"]
 trusted = true
 
+[trunk.spare]
+tenant = "p"
+from = ["127.0.0.9:7000"]
+to = ["sip:127.0.0.9:7000"]
+
 [trunk.plain]
 tenant = "p"
 from = ["127.0.0.1:7001"]
@@ -43,6 +48,7 @@ const AGENTS: &str = r#"
 id = "1001"
 tenant = "p"
 password = "demo-1001"
+class = "city"
 queues = ["main", "quiet", "all"]
 
 [[agent]]
@@ -50,6 +56,15 @@ id = "1002"
 tenant = "p"
 password = "demo-1002"
 queues = ["main", "quiet", "all"]
+class = "city"
+
+[[agent]]
+id = "1003"
+name = "座席1003"
+tenant = "p"
+password = "demo-1003"
+queues = ["main"]
+class = "internal"
 "#;
 
 const PLACE: &str = r#"
@@ -59,6 +74,7 @@ title = "某市"
 line_name = "某市12345政务服务便民热线"
 area = "0476"
 main_queue = "main"
+outside = ["carrier", "spare"]
 
 [prompts]
 greeting = ""
@@ -95,6 +111,10 @@ routes = [{ trunk = "desk-second", number = "119" }]
 number = "122"
 name = "122交警"
 routes = [{ trunk = "desk-second", number = "122" }]
+
+[[service_class]]
+name = "city"
+prefixes = ["0476", "139"]
 
 [[unit]]
 name = "税务局"

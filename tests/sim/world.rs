@@ -76,9 +76,11 @@ pub(crate) struct World {
     pub(crate) edit: Option<fn(&'static str, Bytes) -> Bytes>,
     /// Whether the store answers.
     pub(crate) store: bool,
-    rules: LegRules,
-    key: TokenKey,
-    id: CallId,
+    /// Addresses of nobody the world knows that something was sent to.
+    pub(crate) strangers: Vec<SocketAddr>,
+    pub(super) rules: LegRules,
+    pub(super) key: TokenKey,
+    pub(super) id: CallId,
     queue: BTreeMap<(Mono, u64), Delivery>,
     sent: u64,
     rng: u64,
@@ -114,6 +116,7 @@ impl World {
             phones: BTreeMap::new(),
             trunks: BTreeMap::from([
                 ("carrier", vec!["caller"]),
+                ("spare", vec!["spare"]),
                 ("desk-first", vec!["desk1"]),
                 ("desk-second", vec!["desk2"]),
                 ("seats", vec!["seats"]),
@@ -129,6 +132,7 @@ impl World {
             restart: false,
             edit: None,
             store: true,
+            strangers: Vec::new(),
             rules,
             key: TokenKey::new([7; 16]),
             id: CallId(Ulid::compose(wall, 1, &place, seed)),
@@ -248,7 +252,7 @@ impl World {
         }
     }
 
-    fn tell_acd(&mut self, input: AcdInput) {
+    pub(super) fn tell_acd(&mut self, input: AcdInput) {
         let mut out = Vec::new();
         self.acd.handle(self.now, input, &mut out);
         for effect in out {
@@ -292,8 +296,9 @@ impl World {
                 CallEffect::Transmit(flow, bytes) => {
                     self.note(|| format!("      engine > {} {}", flow.remote.port(), first_line(&bytes)));
                     let to = self.phones.values().find(|phone| phone.addr == flow.remote).map(|phone| phone.name);
-                    if let Some(name) = to {
-                        self.hop(Delivery::ToPhone(name, bytes));
+                    match to {
+                        Some(name) => self.hop(Delivery::ToPhone(name, bytes)),
+                        None => self.strangers.push(flow.remote),
                     }
                 }
                 CallEffect::Media(command) => {
@@ -380,13 +385,16 @@ impl World {
         let invite = Box::new(Arrived { message, flow });
         if self.call.is_none() {
             self.legs_of.insert(call_id, CALLER);
-            self.admit(invite, &dialled);
+            if flow.side == Side::Agent {
+                self.admit_agent(name, invite, &dialled);
+            } else {
+                self.admit(invite, &dialled);
+            }
         } else {
             let nth = self.legs_of.values().filter(|leg| **leg >= FIRST_CONSULT).count();
             let leg = LegId(FIRST_CONSULT.0 + u16::try_from(nth).expect("few consults"));
             self.legs_of.insert(call_id, leg);
-            let (agent, dialled) = (AgentId::new(name), dialled.as_str().into());
-            self.tell_call(CallInput::Consult { leg, agent, dialled, invite });
+            self.tell_call(super::agent_call::second_line(leg, name, &dialled, invite));
         }
     }
 
@@ -411,12 +419,15 @@ impl World {
             external_ref: None,
             carried: Carried::default(),
         };
+        self.begin(Origin::Inbound { invite, facts: Box::new(facts) });
+    }
+
+    pub(super) fn begin(&mut self, origin: Origin) {
         let identity = Identity { call: self.id, ticket: TicketId(self.id.0), seed: 1, advertised: None };
         let plan = Arc::clone(&self.plan);
         let rules = self.rules.clone();
         let terms = Terms { plans: Plans { pinned: &plan, newest: &plan }, legs: &rules, key: self.key };
         let mut out = Vec::new();
-        let origin = Origin::Inbound { invite, facts: Box::new(facts) };
         self.call = Some(Call::new(self.now, terms, identity, origin, &mut out));
         self.carry_out(out);
     }

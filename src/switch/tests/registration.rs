@@ -184,14 +184,14 @@ fn a_call_to_our_contact_or_from_the_registrar_is_the_trunks_and_its_number_stan
     };
     bench.bytes(trunk_side("198.51.100.7:5060"), invite("a", &contact));
     let new = bench.begun().unwrap();
-    assert_eq!((new.facts.trunk.as_str(), &*new.facts.route.number), ("ims", "12369"));
+    assert_eq!((inbound(new).trunk.as_str(), &*inbound(new).route.number), ("ims", "12369"));
     bench.bytes(trunk_side("198.51.100.7:5060"), invite("b", "12369"));
     assert_eq!(bench.statuses(), [403], "no other header makes anybody known");
     bench.bytes(trunk_side("192.0.2.10:6000"), invite("c", "12369"));
-    assert_eq!(bench.begun().unwrap().facts.trunk.as_str(), "ims");
+    assert_eq!(inbound(bench.begun().unwrap()).trunk.as_str(), "ims");
     let called = "P-Called-Party-ID: <sip:12345@ims.example>\r\n";
     bench.bytes(trunk_side("198.51.100.7:5060"), request("INVITE", &contact, "d", called));
-    assert_eq!(&*bench.begun().unwrap().facts.route.number, "12345");
+    assert_eq!(&*inbound(bench.begun().unwrap()).route.number, "12345");
 }
 
 #[test]

@@ -7,16 +7,16 @@ fn an_invite_from_a_trunk_begins_a_call_with_its_route() {
     let mut bench = Bench::new(&[]);
     bench.bytes(carrier(), request("INVITE", "12369", "a", ""));
     let new = bench.begun().unwrap();
-    assert_eq!(new.facts.trunk, TrunkName::new("carrier"));
-    assert_eq!(new.facts.route.number, "12369");
-    assert_eq!(new.facts.route.verdict, Verdict::Hotline);
-    assert_eq!(new.facts.route.caller.number.raw, "04761234567");
+    assert_eq!(inbound(new).trunk, TrunkName::new("carrier"));
+    assert_eq!(inbound(new).route.number, "12369");
+    assert_eq!(inbound(new).route.verdict, Verdict::Hotline);
+    assert_eq!(inbound(new).route.caller.number.raw, "04761234567");
     assert!(!new.emergency);
     bench.bytes(carrier(), request("INVITE", "120", "b", ""));
     let new = bench.begun().unwrap();
-    assert!(new.emergency && matches!(new.facts.route.verdict, Verdict::Emergency(_)));
+    assert!(new.emergency && matches!(inbound(new).route.verdict, Verdict::Emergency(_)));
     bench.bytes(carrier(), request("INVITE", "13811012345", "c", ""));
-    assert_eq!(bench.begun().unwrap().facts.route.verdict, Verdict::Unknown, "110 inside a number is no emergency");
+    assert_eq!(inbound(bench.begun().unwrap()).route.verdict, Verdict::Unknown, "110 inside a number is no emergency");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_name_in_gbk_passes_octet_by_octet() {
     bench.bytes(carrier(), bytes);
     let new = bench.begun().unwrap();
     assert!(new.invite.message.bytes().windows(4).any(|window| window == b"\xc4\xe3\xba\xc3"));
-    assert_eq!(new.facts.route.caller.number.raw, "04761234567");
+    assert_eq!(inbound(new).route.caller.number.raw, "04761234567");
 }
 
 #[test]
