@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::chosen::Chosen;
 use super::clock::Clock;
 use super::mailbox::Mailboxes;
 use crate::acd::directory::AcdDirectory;
@@ -32,9 +33,10 @@ pub enum AcdAsk {
 }
 
 /// Runs until the engine stops.
-pub async fn run(
+pub(super) async fn run(
     clock: Clock,
     mut acd: Acd,
+    mut chosen: Chosen,
     mut asked: mpsc::Receiver<AcdAsk>,
     mailboxes: Arc<Mailboxes>,
     agents: broadcast::Sender<AgentEvent>,
@@ -53,7 +55,10 @@ pub async fn run(
             () = super::call_task::wait_until(due) => AcdAsk::Input(AcdInput::Deadline),
         };
         let acted = catch_unwind(AssertUnwindSafe(|| match ask {
-            AcdAsk::Input(input) => acd.handle(clock.now(), input, &mut out),
+            AcdAsk::Input(input) => {
+                chosen.note(&input);
+                acd.handle(clock.now(), input, &mut out);
+            }
             AcdAsk::Reconfigure(directory) => acd.reconfigure(clock.now(), *directory, &mut out),
             AcdAsk::Queues(reply) => drop(reply.send(acd.queues_view(clock.now()))),
             AcdAsk::Agents(reply) => drop(reply.send(acd.agents_view())),

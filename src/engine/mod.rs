@@ -18,6 +18,7 @@ pub mod alarm;
 mod apply;
 pub mod audit;
 pub mod call_task;
+mod chosen;
 pub mod clock;
 pub mod disk;
 pub mod dns;

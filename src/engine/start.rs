@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::acd_task;
 use super::audit::Audit;
 use super::call_task::World;
+use super::chosen::Chosen;
 use super::clock::Clock;
 use super::dns::Dns;
 use super::http::{self, Api};
@@ -153,7 +154,11 @@ pub async fn start(plan: Arc<Plan>) -> Result<Engine, StartFault> {
     let (calls, tasks) = (TaskTracker::new(), TaskTracker::new());
     let mut queues = Acd::default();
     queues.reconfigure(clock.now(), AcdDirectory::from_plan(&plan), &mut Vec::new());
-    tasks.spawn(acd_task::run(clock, queues, acd_asked, mailboxes, agent_events, stop.clone()));
+    let kept = data.join("chosen.jsonl");
+    let (chosen, keeper) = Chosen::open(kept.clone()).map_err(file_fault(&kept))?;
+    chosen.inputs().for_each(|input| queues.handle(clock.now(), input, &mut Vec::new()));
+    tasks.spawn(keeper.run());
+    tasks.spawn(acd_task::run(clock, queues, chosen, acd_asked, mailboxes, agent_events, stop.clone()));
     let task = SwitchTask {
         switch: Switch::new(plan, &secrets, PRODUCT),
         world: world.clone(),

@@ -16,6 +16,7 @@ mod desk;
 mod emergency;
 mod outage;
 mod peers;
+mod outside;
 mod rig;
 mod ring_all;
 mod shutdown;

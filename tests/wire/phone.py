@@ -314,9 +314,13 @@ class Phone:
         call.local = f"<sip:{from_ or self.args.name}@{self.host}:{self.port}>;tag={tag}"
         call.remote, call.target, call.cseq = f"<{to}>", to, 1
         self.calls[call.call_id] = call
-        headers = ["Content-Type: application/sdp", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS", *headers]
-        call.branch = self.request("INVITE", to, call.call_id, 1, call.local, call.remote, headers=headers,
-                                   body=call.sdp(), then=lambda answer: self.on_invite_answer(call, answer))
+        call.headers = ["Content-Type: application/sdp", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS", *headers]
+        self.invite(call, call.headers)
+
+    def invite(self, call, headers):
+        call.branch = self.request("INVITE", call.target, call.call_id, call.cseq, call.local, call.remote,
+                                   headers=headers, body=call.sdp(),
+                                   then=lambda answer: self.on_invite_answer(call, answer))
 
     def on_invite_answer(self, call, answer):
         if answer.status < 200:
@@ -328,6 +332,9 @@ class Phone:
         seq = answer.one("cseq").split()[0]
         if answer.status >= 300:
             self.request("ACK", call.target, call.call_id, seq, call.local, answer.one("to"), branch=call.branch)
+            if answer.status == 401 and call.cseq == 1 and self.args.password and call.state == "setup":
+                call.cseq = 2
+                return self.invite(call, call.headers + [self.digest(answer, "INVITE", call.target)])
             if call.state != "down":
                 tell("refused", call=call.name, status=answer.status, first=answer.first,
                      headers=dict(answer.headers))
@@ -370,7 +377,7 @@ class Phone:
                      ["Content-Type: application/sdp"], body, then)
 
     def cancel(self, call):
-        self.request("CANCEL", call.target, call.call_id, 1, call.local, call.remote, branch=call.branch,
+        self.request("CANCEL", call.target, call.call_id, call.cseq, call.local, call.remote, branch=call.branch,
                      then=lambda answer: None)
 
     # Requests of others.
