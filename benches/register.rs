@@ -92,12 +92,12 @@ fn user(nth: usize) -> String {
 fn plan() -> Arc<Plan> {
     let agents = (0..PHONES).fold(String::new(), |mut text, nth| {
         let id = user(nth);
-        let _ = writeln!(text, "[[agent]]\nid = \"{id}\"\ntenant = \"p\"\npassword = \"secret-{id}\"\nqueues = [\"main\"]");
+        let _ =
+            writeln!(text, "[[agent]]\nid = \"{id}\"\ntenant = \"p\"\npassword = \"secret-{id}\"\nqueues = [\"main\"]");
         text
     });
     let wall = "2026-11-20T02:00:00Z".parse().unwrap();
-    let loaded =
-        load(&Generated(agents), &Request { config: "config/switch.toml", set: &[], overlays: &[], wall });
+    let loaded = load(&Generated(agents), &Request { config: "config/switch.toml", set: &[], overlays: &[], wall });
     let faults = loaded.diagnostics.iter().map(|fault| loaded.sources.render(fault, false)).collect::<String>();
     loaded.plan.unwrap_or_else(|| panic!("{faults}"))
 }

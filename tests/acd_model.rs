@@ -965,9 +965,8 @@ impl Pair {
                 None => AcdInput::Deadline,
             },
             Op::Reserve { call, agent, colleague } => {
-                let call = self.known_call(*call, false);
+                let (call, agent) = (self.known_call(*call, false), agent_id(*agent));
                 let join = self.new_join(call);
-                let agent = agent_id(*agent);
                 let reserve = QueueRequest::Reserve(join, agent.clone());
                 request(call, if *colleague { QueueRequest::Summon(join, agent) } else { reserve })
             }
@@ -980,9 +979,8 @@ impl Pair {
                 None => AcdInput::Deadline,
             },
             Op::Line { agent, call, leg, state, cause } => {
-                let call = self.known_call(*call, false);
+                let (call, agent) = (self.known_call(*call, false), agent_id(*agent));
                 let leg = MediaLeg { call, leg: LegId(*leg) };
-                let agent = agent_id(*agent);
                 request(call, QueueRequest::Line { agent, leg, state: *state, cause: *cause })
             }
             Op::LineOfOffer { nth, state } => {
@@ -992,8 +990,8 @@ impl Pair {
                 match all.get(nth % all.len().max(1)) {
                     Some((agent, call)) => {
                         let leg = MediaLeg { call: *call, leg: LegId(7) };
-                        let (agent, cause) = (agent.clone(), LineCause::Queue);
-                        request(*call, QueueRequest::Line { agent, leg, state: *state, cause })
+                        let (agent, cause, state) = (agent.clone(), LineCause::Queue, *state);
+                        request(*call, QueueRequest::Line { agent, leg, state, cause })
                     }
                     None => AcdInput::Deadline,
                 }

@@ -3,12 +3,7 @@
 //! A table lists its events and, for each state, how to reach it and what each event does there. A pair without a
 //! row, or with two, fails.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
 use serde::Deserialize;

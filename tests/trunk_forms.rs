@@ -256,7 +256,7 @@ fn invites_sent(plan: &Plan, switch: &mut Switch, new: NewCall) -> Vec<Message> 
     let terms = Terms { plans: Plans { pinned: plan, newest: plan }, legs: &rules, key: TokenKey::new([5; 16]) };
     let id = new.identity.call;
     let Beginning::Trunk(facts) = new.facts else { panic!("begun by an agent") };
-    let origin = Origin::Inbound { invite: Box::new(new.invite), facts: Box::new(facts) };
+    let origin = Origin::Inbound { invite: Box::new(new.invite), facts };
     let mut effects = Vec::new();
     let mut call = Call::new(now(), terms, new.identity, origin, &mut effects);
     let mut todo: VecDeque<CallEffect> = effects.into();

@@ -40,12 +40,7 @@ impl Alarms {
     }
 }
 
-fn show(
-    configuration: &Configuration,
-    path: &str,
-    json: bool,
-    lines: impl Fn(&Value) -> Vec<String>,
-) -> ExitCode {
+fn show(configuration: &Configuration, path: &str, json: bool, lines: impl Fn(&Value) -> Vec<String>) -> ExitCode {
     let found = match fetch(configuration, path) {
         Ok(found) => found,
         Err(code) => return code,

@@ -128,7 +128,7 @@ fn born(world: &World, pinned: &Pinned, new: Box<NewCall>) -> Result<(Call, Vec<
     let (now, terms) = (world.clock.now(), world.terms(&pinned.plan, &newest));
     let invite = Box::new(invite);
     let origin = match facts {
-        Beginning::Trunk(facts) => Origin::Inbound { invite, facts: Box::new(facts) },
+        Beginning::Trunk(facts) => Origin::Inbound { invite, facts },
         Beginning::Agent(facts) => Origin::Agent { invite, facts: Box::new(facts) },
     };
     let made = catch_unwind(AssertUnwindSafe(|| Call::new(now, terms, identity, origin, &mut out)));

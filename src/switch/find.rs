@@ -84,13 +84,7 @@ impl Switch {
             .collect()
     }
 
-    fn far_ends(
-        &mut self,
-        now: Now,
-        asked: &Waiting,
-        paths: &dyn Paths,
-        out: &mut Vec<SwitchEffect>,
-    ) -> Vec<Target> {
+    fn far_ends(&mut self, now: Now, asked: &Waiting, paths: &dyn Paths, out: &mut Vec<SwitchEffect>) -> Vec<Target> {
         let plan = Arc::clone(&self.plan);
         let Some(trunk) = plan.trunk(&asked.trunk) else { return Vec::new() };
         let hops = if trunk.platform { self.hops.onward(asked.call, &trunk.name) } else { None };
@@ -174,7 +168,11 @@ impl Switch {
             route: Vec::new(),
             trunk: Some(end.trunk),
             trusted: trunk.trusted,
-            stream: if end.transport == Transport::Udp { paths.flow_to(Side::Trunk, Transport::Tcp, &peer) } else { None },
+            stream: if end.transport == Transport::Udp {
+                paths.flow_to(Side::Trunk, Transport::Tcp, &peer)
+            } else {
+                None
+            },
             reliable: trunk.reliable,
             hops: None,
         })

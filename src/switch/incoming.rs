@@ -110,7 +110,7 @@ impl Switch {
         out.push(SwitchEffect::Begin(Box::new(NewCall {
             identity,
             invite: arrived,
-            facts: Beginning::Trunk(facts),
+            facts: Beginning::Trunk(Box::new(facts)),
             emergency,
         })));
     }

@@ -139,11 +139,7 @@ impl Found {
             ranks.entry(host.rank).or_default().push(host);
         }
         let shares = |host: &&Host| u32::from(host.weight);
-        ranks
-            .into_values()
-            .flat_map(|hosts| by_weight(hosts, shares, &mut draw))
-            .flat_map(Host::addresses)
-            .collect()
+        ranks.into_values().flat_map(|hosts| by_weight(hosts, shares, &mut draw)).flat_map(Host::addresses).collect()
     }
 }
 
@@ -206,7 +202,8 @@ impl Search {
         if !unknown.is_empty() {
             return unknown.into_iter().map(|service| Question::Srv(service.at.clone())).collect();
         }
-        let mut hosts: Vec<_> = services.iter().flat_map(|service| self.served(service)).map(|srv| &srv.target).collect();
+        let mut hosts: Vec<_> =
+            services.iter().flat_map(|service| self.served(service)).map(|srv| &srv.target).collect();
         if hosts.is_empty() {
             hosts.push(&self.wanted.host);
         }
@@ -264,10 +261,12 @@ impl Search {
         if let Some(transport) = self.wanted.transport {
             return self.conventional(transport, 0).into_iter().collect();
         }
-        let mut known: Vec<_> = self.naptr.iter().flatten().filter(|naptr| self.transport_of(naptr).is_some()).collect();
+        let mut known: Vec<_> =
+            self.naptr.iter().flatten().filter(|naptr| self.transport_of(naptr).is_some()).collect();
         known.sort();
         if known.is_empty() {
-            let guessed = self.speaks.iter().zip(0..).filter_map(|(transport, rank)| self.conventional(*transport, rank));
+            let guessed =
+                self.speaks.iter().zip(0..).filter_map(|(transport, rank)| self.conventional(*transport, rank));
             return guessed.take(SERVICES).collect();
         }
         let service = |(naptr, rank): (&Naptr, u16)| {

@@ -272,12 +272,7 @@ impl Switch {
     }
 
     /// What the switch's own requests came to.
-    fn on_outcomes(
-        &mut self,
-        now: Now,
-        outcomes: impl IntoIterator<Item = Outcome>,
-        out: &mut Vec<SwitchEffect>,
-    ) {
+    fn on_outcomes(&mut self, now: Now, outcomes: impl IntoIterator<Item = Outcome>, out: &mut Vec<SwitchEffect>) {
         for Outcome { errand, fate } in outcomes {
             match errand {
                 own::Errand::Notify(number) => self.subscriptions.notified(number, &fate),

@@ -111,11 +111,7 @@ impl Registration {
     }
 
     /// Whether it was made for these settings.
-    pub(super) fn is_for(
-        &self,
-        settings: &Arc<TrunkRegistration>,
-        credential: Option<&Arc<TrunkCredential>>,
-    ) -> bool {
+    pub(super) fn is_for(&self, settings: &Arc<TrunkRegistration>, credential: Option<&Arc<TrunkCredential>>) -> bool {
         self.settings == *settings && self.credential.as_ref() == credential
     }
 
@@ -325,10 +321,8 @@ impl Registration {
         };
         let wanted = credential.realm.as_ref().map(|realm| realm.as_bytes().to_vec()).or_else(|| self.realm.clone());
         let realm_of = |value: &&[u8]| Auth::parse(value).ok().and_then(|auth| auth.get("realm").map(<[u8]>::to_vec));
-        let ours: Vec<_> = challenge
-            .headers(asked)
-            .filter(|value| wanted.is_none() || realm_of(value) == wanted)
-            .collect();
+        let ours: Vec<_> =
+            challenge.headers(asked).filter(|value| wanted.is_none() || realm_of(value) == wanted).collect();
         if ours.is_empty() {
             return Err("a foreign realm is not answered".to_owned());
         }

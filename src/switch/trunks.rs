@@ -498,13 +498,7 @@ impl Switch {
     }
 
     /// The DNS said where a name leads and for how long that holds; `None` when it gave nothing.
-    pub fn located(
-        &mut self,
-        now: Now,
-        name: &Wanted,
-        answer: Option<(Found, Duration)>,
-        out: &mut Vec<SwitchEffect>,
-    ) {
+    pub fn located(&mut self, now: Now, name: &Wanted, answer: Option<(Found, Duration)>, out: &mut Vec<SwitchEffect>) {
         let learnt = self.trunks.names.answered(now.mono, name, answer);
         if learnt != Learnt::Same {
             let cause = (learnt == Learnt::Fails).then_some("the DNS gives no address");
@@ -568,9 +562,8 @@ impl Switch {
     pub(super) fn trunk_at(&self, source: SocketAddr) -> Option<&Arc<Trunk>> {
         let by_address = self.plan.settings.trunk_for(source);
         let whole = if source.ip().to_canonical().is_ipv4() { 32 } else { 128 };
-        let exact = by_address.filter(|trunk| {
-            trunk.from.iter().filter_map(|from| from.specificity(source)).any(|bits| bits >= whole)
-        });
+        let exact = by_address
+            .filter(|trunk| trunk.from.iter().filter_map(|from| from.specificity(source)).any(|bits| bits >= whole));
         let by_registrar = || {
             let there = |registration: &Registration| {
                 registration.flow().is_some_and(|flow| flow.remote.ip().to_canonical() == source.ip().to_canonical())

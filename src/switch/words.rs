@@ -34,7 +34,7 @@ pub struct NewCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Beginning {
     /// At a trunk.
-    Trunk(Inbound),
+    Trunk(Box<Inbound>),
     /// At an agent's phone.
     Agent(AgentCall),
 }

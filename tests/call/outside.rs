@@ -165,7 +165,7 @@ fn what_the_far_end_says_is_what_the_agents_phone_hears() {
         world.phone("caller", 7_000, Manner::refuses(status));
         world.until(Duration::from_secs(10), |world| final_status(world).is_some());
         assert_eq!(final_status(&world), Some(heard), "{status}\n{}", world.story());
-        assert!(world.phones.get("spare").is_none());
+        assert!(!world.phones.contains_key("spare"));
         end(world);
     }
 }
@@ -314,9 +314,12 @@ fn contacts(bytes: Bytes, list: &str) -> Bytes {
     text.replacen("\r\nContent-Length:", &format!("\r\nContact: {list}\r\nContent-Length:"), 1).into()
 }
 
+/// What is done to a packet on its way.
+type Edit = fn(&'static str, Bytes) -> Bytes;
+
 #[test]
 fn a_trunks_302_reaches_what_the_plan_names_and_never_an_address() {
-    let edits: [(fn(&'static str, Bytes) -> Bytes, bool); 4] = [
+    let edits: [(Edit, bool); 4] = [
         (|_, bytes| contacts(bytes, "<sip:12366@192.0.2.66>"), true),
         (|_, bytes| contacts(bytes, "<sip:bob@192.0.2.66>, <sip:0476123@192.0.2.66>"), true),
         (|_, bytes| contacts(bytes, "<sip:13900001111@127.0.0.1:7000>"), false),
@@ -337,7 +340,7 @@ fn a_trunks_302_reaches_what_the_plan_names_and_never_an_address() {
 
 #[test]
 fn a_phones_302_goes_by_its_agents_class_and_opens_a_ticket() {
-    let edits: [(fn(&'static str, Bytes) -> Bytes, bool); 2] = [
+    let edits: [(Edit, bool); 2] = [
         (|name, bytes| if name == "1002" { contacts(bytes, "<sip:8337772@192.0.2.66>") } else { bytes }, true),
         (|name, bytes| if name == "1002" { contacts(bytes, "<sip:13800001234@192.0.2.66>") } else { bytes }, false),
     ];

@@ -42,8 +42,8 @@ const LINES: [&str; 30] = [
 fn description() -> impl Strategy<Value = Vec<u8>> {
     let ends = prop::sample::select(vec!["\r\n", "\n", "\r", ""]);
     let line = (prop::sample::select(LINES.to_vec()), ends).prop_map(|(line, end)| format!("{line}{end}"));
-    (prop::collection::vec(line, 0..40), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)).prop_map(
-        |(lines, changes)| {
+    (prop::collection::vec(line, 0..40), prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4))
+        .prop_map(|(lines, changes)| {
             let mut bytes = lines.concat().into_bytes();
             for (at, octet) in changes {
                 if !bytes.is_empty() {
@@ -52,8 +52,7 @@ fn description() -> impl Strategy<Value = Vec<u8>> {
                 }
             }
             bytes
-        },
-    )
+        })
 }
 
 fn with_body(kind: &str, body: &[u8]) -> Option<Message> {

@@ -23,8 +23,20 @@ const BOB: &str = "10.8.0.1:5060";
 const CITIZEN: &str = "10.1.0.8:5060";
 const DESK: &str = "10.9.0.1:5060";
 const METHODS: [&str; 14] = [
-    "ACK", "BYE", "CANCEL", "INVITE", "INFO", "REFER", "NOTIFY", "OPTIONS", "MESSAGE", "UPDATE", "PRACK", "SUBSCRIBE",
-    "REGISTER", "NONSENSE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "INVITE",
+    "INFO",
+    "REFER",
+    "NOTIFY",
+    "OPTIONS",
+    "MESSAGE",
+    "UPDATE",
+    "PRACK",
+    "SUBSCRIBE",
+    "REGISTER",
+    "NONSENSE",
 ];
 
 struct Town {
@@ -80,7 +92,11 @@ impl Town {
             "SUBSCRIBE" | "NOTIFY" => "Event: refer\r\nSubscription-State: active\r\n",
             _ => "",
         };
-        let body = if matches!(method, "INVITE" | "UPDATE") { sdp_with("10.1.0.9", 30_100, 3, "sendonly") } else { String::new() };
+        let body = if matches!(method, "INVITE" | "UPDATE") {
+            sdp_with("10.1.0.9", 30_100, 3, "sendonly")
+        } else {
+            String::new()
+        };
         match step.kind % 6 {
             0 | 1 => {
                 let mut talk = self.ordinary[step.which % 2].clone();
@@ -95,14 +111,27 @@ impl Town {
             }
             3 if !self.asked.is_empty() => {
                 let (_, request) = &self.asked[step.number % self.asked.len()];
-                let status = [100, 180, 183, 200, 202, 302, 401, 407, 408, 422, 481, 487, 491, 503, 603][step.method % 15];
+                let status =
+                    [100, 180, 183, 200, 202, 302, 401, 407, 408, 422, 481, 487, 491, 503, 603][step.method % 15];
                 answer(request, status, "fuzz", "", &sdp("10.8.0.1", 31_000)).into_bytes()
             }
             4 => {
-                let mut talk = Talk::caller(self.flow(step), ["12345", "12369", "12366", "110", "99999"][step.number % 5], &format!("n{}", step.number));
+                let mut talk = Talk::caller(
+                    self.flow(step),
+                    ["12345", "12369", "12366", "110", "99999"][step.number % 5],
+                    &format!("n{}", step.number),
+                );
                 talk.request(method, extra, &body).into_bytes()
             }
-            _ => crate::PIECES.iter().cycle().skip(step.number % 44).step_by(step.which % 5 + 1).take(12).copied().collect::<Vec<_>>().concat(),
+            _ => crate::PIECES
+                .iter()
+                .cycle()
+                .skip(step.number % 44)
+                .step_by(step.which % 5 + 1)
+                .take(12)
+                .copied()
+                .collect::<Vec<_>>()
+                .concat(),
         }
     }
 
@@ -185,8 +214,17 @@ struct Step {
 fn step() -> impl Strategy<Value = Step> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<u8>()), 0..4);
     let waits = prop::sample::select(vec![0_u16, 0, 0, 1, 500, 4_000]);
-    (0_usize..6, 0_usize..100, 0_usize..100, 0_usize..100, 0_usize..100, waits, changes)
-        .prop_map(|(kind, method, which, number, from, wait_ms, changes)| Step { kind, method, which, number, from, wait_ms, changes })
+    (0_usize..6, 0_usize..100, 0_usize..100, 0_usize..100, 0_usize..100, waits, changes).prop_map(
+        |(kind, method, which, number, from, wait_ms, changes)| Step {
+            kind,
+            method,
+            which,
+            number,
+            from,
+            wait_ms,
+            changes,
+        },
+    )
 }
 
 proptest! {

@@ -124,7 +124,9 @@ impl Bench {
         let answer = |status: u16| Draft::response(&self.request, status, None).to_tag(b"peer").finish();
         match (&mut self.machine, event) {
             (_, Event::Wait(ms, punctual)) => return self.wait(Duration::from_millis(u64::from(*ms)), *punctual),
-            (Machine::ClientInvite(machine), Event::Status(status)) => machine.on_response(now, &answer(*status), &mut out),
+            (Machine::ClientInvite(machine), Event::Status(status)) => {
+                machine.on_response(now, &answer(*status), &mut out)
+            }
             (Machine::ClientInvite(machine), Event::OkToCancel) => {
                 let ok = Draft::response(&request("CANCEL"), 200, None).to_tag(b"peer").finish();
                 machine.on_response(now, &ok, &mut out);
@@ -134,7 +136,9 @@ impl Bench {
             (Machine::Client(machine), Event::Status(status)) => machine.on_response(now, &answer(*status), &mut out),
             (Machine::Client(machine), Event::TransportError) => machine.on_transport_error(&mut out),
             (Machine::ServerInvite(machine), Event::Status(status)) => machine.respond(now, &answer(*status), &mut out),
-            (Machine::ServerInvite(machine), Event::Request(method)) => machine.on_request(now, &request(method), &mut out),
+            (Machine::ServerInvite(machine), Event::Request(method)) => {
+                machine.on_request(now, &request(method), &mut out)
+            }
             (Machine::ServerInvite(machine), Event::TransportError) => machine.on_transport_error(&mut out),
             (Machine::Server(machine), Event::Status(status)) => machine.respond(now, &answer(*status), &mut out),
             (Machine::Server(machine), Event::Request(_)) => machine.on_request(&mut out),
@@ -179,7 +183,9 @@ impl Bench {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let status = prop::sample::select(vec![100, 180, 183, 199, 200, 202, 300, 302, 401, 404, 408, 481, 486, 487, 500, 503, 603, 699]);
+    let status = prop::sample::select(vec![
+        100, 180, 183, 199, 200, 202, 300, 302, 401, 404, 408, 481, 486, 487, 500, 503, 603, 699,
+    ]);
     let waits = prop::sample::select(vec![0, 1, 499, 500, 501, 1_000, 4_000, 5_000, 31_999, 32_000, 33_000, 64_000]);
     prop_oneof![
         5 => status.prop_map(Event::Status),

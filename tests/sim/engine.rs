@@ -246,7 +246,7 @@ impl Engine {
         let mut out = Vec::new();
         let invite = Box::new(new.invite);
         let origin = match new.facts {
-            Beginning::Trunk(facts) => Origin::Inbound { invite, facts: Box::new(facts) },
+            Beginning::Trunk(facts) => Origin::Inbound { invite, facts },
             Beginning::Agent(facts) => Origin::Agent { invite, facts: Box::new(facts) },
         };
         let call = Call::new(self.now, terms, new.identity, origin, &mut out);

@@ -16,7 +16,8 @@ fn three_hundred_phones_come_back_in_three_seconds_while_somebody_guesses() {
     let mut agents = fs::read_to_string(ours("plan/agents.toml")).expect("the agents");
     let (mut phones, mut guesses) = ("SEQUENTIAL\n".to_owned(), "SEQUENTIAL\n".to_owned());
     for id in (70_000..).take(PHONES) {
-        let _ = write!(agents, "\n[[agent]]\nid = \"{id}\"\ntenant = \"p\"\npassword = \"p-{id}\"\nqueues = [\"main\"]\n");
+        let _ =
+            write!(agents, "\n[[agent]]\nid = \"{id}\"\ntenant = \"p\"\npassword = \"p-{id}\"\nqueues = [\"main\"]\n");
         let _ = writeln!(phones, "{id};[authentication username={id} password=p-{id}];127.0.0.1:9");
         let _ = writeln!(guesses, "1001;[authentication username=1001 password=guess-{id}];127.0.0.1:9");
     }

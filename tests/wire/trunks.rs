@@ -26,11 +26,15 @@ fn invites(peer: &UdpSocket) -> usize {
 fn states(engine: &Engine, trunk: &str) -> Vec<(u16, String)> {
     let trunks = engine.get("/api/v1/trunks");
     let found = trunks.as_array().expect("a list").iter().find(|row| row["trunk"] == trunk).expect("the trunk").clone();
-    let addresses = found["targets"].as_array().expect("targets").iter().flat_map(|target| {
-        target["addresses"].as_array().cloned().unwrap_or_default()
-    });
+    let addresses = found["targets"]
+        .as_array()
+        .expect("targets")
+        .iter()
+        .flat_map(|target| target["addresses"].as_array().cloned().unwrap_or_default());
     let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-    addresses.map(|far| (port(far["address"].as_str().expect("text")), far["state"].as_str().expect("text").to_owned())).collect()
+    addresses
+        .map(|far| (port(far["address"].as_str().expect("text")), far["state"].as_str().expect("text").to_owned()))
+        .collect()
 }
 
 #[test]
@@ -44,9 +48,7 @@ fn dead_mute_and_good_the_call_lands_on_the_good_one_with_one_ringing() {
     let engine = Engine::small(
         &dir,
         &[
-            format!(
-                "trunk.desk-first.to=[\"sip:127.0.0.1:{dead}\",\"sip:127.0.0.1:{mute}\",\"sip:127.0.0.1:{good}\"]"
-            ),
+            format!("trunk.desk-first.to=[\"sip:127.0.0.1:{dead}\",\"sip:127.0.0.1:{mute}\",\"sip:127.0.0.1:{good}\"]"),
             "trunk.desk-first.options_interval=\"0s\"".to_owned(),
         ],
     );
@@ -58,7 +60,8 @@ fn dead_mute_and_good_the_call_lands_on_the_good_one_with_one_ringing() {
     desk.succeed();
     // Two sendings each, 0.5 s apart, and no third at 1.5 s: that is how the third far end is rung within 4 s.
     assert_eq!(invites(&silent), 2);
-    let statuses: Vec<_> = caller.received().iter().filter_map(|message| message.get(8..11).map(str::to_owned)).collect();
+    let statuses: Vec<_> =
+        caller.received().iter().filter_map(|message| message.get(8..11).map(str::to_owned)).collect();
     assert_eq!(statuses.iter().filter(|status| *status == "180").count(), 1, "{statuses:?}");
     engine.await_quiet();
 }

@@ -58,7 +58,8 @@ fn reply(zone: &Zone, query: &[u8], status: u8) -> Option<Vec<u8>> {
     let kind = u16::from_be_bytes([*query.get(at + 1)?, *query.get(at + 2)?]);
     let question = query.get(12..at + 5)?;
     let known = zone.keys().any(|(known, _)| *known == name);
-    let records = zone.iter().find(|((known, of), _)| *known == name && *of == kind).map(|(_, records)| records.clone());
+    let records =
+        zone.iter().find(|((known, of), _)| *known == name && *of == kind).map(|(_, records)| records.clone());
     let records = records.filter(|_| status == 0).unwrap_or_default();
     let status = if status == 0 && !known { 3 } else { status };
     let mut out = query.get(..2)?.to_vec();

@@ -31,7 +31,8 @@ pub(super) async fn metrics(State(api): State<Api>) -> impl IntoResponse {
     world.alarms.describe();
     if let Ok(switch) = switch_view(&api).await {
         for trunk in switch.trunks {
-            let used = trunk.targets.iter().flat_map(|target| &target.addresses).filter(|far| far.state != "down").count();
+            let used =
+                trunk.targets.iter().flat_map(|target| &target.addresses).filter(|far| far.state != "down").count();
             metrics::gauge!("switch12345_trunk_calls", "trunk" => trunk.trunk.clone()).set(trunk.calls as f64);
             metrics::gauge!("switch12345_trunk_far_ends", "trunk" => trunk.trunk).set(used as f64);
         }

@@ -124,7 +124,8 @@ async fn a_trunk_goes_out_of_use_and_back_and_both_are_audited() {
     assert_eq!(house.api("POST", "/trunks/nobody/busy-out", "").await.0, 404);
     let audit = std::fs::read_to_string(house.dir.join("audit.log")).unwrap();
     let lines: Vec<serde_json::Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let noted: Vec<_> = lines.iter().map(|line| (line["what"].as_str().unwrap(), line["subject"].as_str().unwrap())).collect();
+    let noted: Vec<_> =
+        lines.iter().map(|line| (line["what"].as_str().unwrap(), line["subject"].as_str().unwrap())).collect();
     assert_eq!(noted, [("trunk.busy-out", "carrier"), ("trunk.in-service", "carrier")]);
     house.close().await;
 }

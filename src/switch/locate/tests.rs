@@ -34,9 +34,7 @@ impl Zone {
             for question in questions {
                 self.asked.push(question.clone());
                 let records = match &question {
-                    Question::Naptr(name) => {
-                        Records::Naptr(self.naptr.get(name.as_str()).cloned().unwrap_or_default())
-                    }
+                    Question::Naptr(name) => Records::Naptr(self.naptr.get(name.as_str()).cloned().unwrap_or_default()),
                     Question::Srv(name) => Records::Srv(self.srv.get(name.as_str()).cloned().unwrap_or_default()),
                     Question::Addresses(name) => {
                         Records::Addresses(self.addresses.get(name.as_str()).cloned().unwrap_or_default())

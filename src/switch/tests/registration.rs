@@ -28,7 +28,8 @@ fn registers(bench: &mut Bench, ms: u64) -> Vec<Message> {
         assert_eq!(flow.remote, registrar().remote);
         message
     });
-    sent.filter(|message| message.is(&Method::Register) && seen.insert(message.via().branch().map(<[u8]>::to_vec))).collect()
+    sent.filter(|message| message.is(&Method::Register) && seen.insert(message.via().branch().map(<[u8]>::to_vec)))
+        .collect()
 }
 
 fn contact_of(message: &Message) -> String {
@@ -38,7 +39,11 @@ fn contact_of(message: &Message) -> String {
 fn granted(request: &Message, seconds: u32) -> String {
     let contact = String::from_utf8(request.header(Name::Contact).unwrap().to_vec()).unwrap();
     let (uri, _) = contact.split_once(";expires").unwrap();
-    response(request, 200, &format!("Contact: <sip:other@192.0.2.99>;expires=7\r\nContact: {uri};expires={seconds}\r\n"))
+    response(
+        request,
+        200,
+        &format!("Contact: <sip:other@192.0.2.99>;expires=7\r\nContact: {uri};expires={seconds}\r\n"),
+    )
 }
 
 impl Bench {
@@ -177,10 +182,9 @@ fn a_call_to_our_contact_or_from_the_registrar_is_the_trunks_and_its_number_stan
     let mut bench = Bench::new(IMS);
     let contact = contact_of(&bench.enrolled(600));
     let invite = |named: &str, user: &str| {
-        request("INVITE", user, named, "").replace("To: <sip:", "To: <sip:12369@ims.example>;x=<sip:").replace(
-            &format!(";x=<sip:{user}@127.0.0.1>"),
-            "",
-        )
+        request("INVITE", user, named, "")
+            .replace("To: <sip:", "To: <sip:12369@ims.example>;x=<sip:")
+            .replace(&format!(";x=<sip:{user}@127.0.0.1>"), "")
     };
     bench.bytes(trunk_side("198.51.100.7:5060"), invite("a", &contact));
     let new = bench.begun().unwrap();

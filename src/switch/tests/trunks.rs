@@ -27,9 +27,8 @@ fn carrier_number(emergency: bool) -> Query {
 
 pub(super) fn response(request: &Message, status: u16, lines: &str) -> String {
     let text = String::from_utf8_lossy(request.bytes()).into_owned();
-    let kept = text.lines().filter(|line| {
-        ["Via:", "From:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
-    });
+    let kept =
+        text.lines().filter(|line| ["Via:", "From:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)));
     let kept: String = kept.map(|line| format!("{line}\r\n")).collect();
     let to = text.lines().find(|line| line.starts_with("To:")).unwrap_or_default();
     format!("SIP/2.0 {status} X\r\n{kept}{to};tag=t\r\n{lines}Content-Length: 0\r\n\r\n")
@@ -107,10 +106,14 @@ impl Bench {
 fn nothing_is_probed_before_the_switch_is_tended_and_every_far_end_within_a_second_after() {
     let mut bench = Bench::new(PLAIN);
     assert_eq!(bench.switch.deadline(), None);
-    let mut asked: Vec<_> = bench.pass(1_000).iter().map(|(_, flow, message)| {
-        assert!(message.is(&Method::Options), "{message:?}");
-        flow.remote.port()
-    }).collect();
+    let mut asked: Vec<_> = bench
+        .pass(1_000)
+        .iter()
+        .map(|(_, flow, message)| {
+            assert!(message.is(&Method::Options), "{message:?}");
+            flow.remote.port()
+        })
+        .collect();
     asked.sort_unstable();
     asked.dedup();
     assert_eq!(asked, [7_000, 7_001, 7_002, 7_003, 7_101]);
@@ -144,7 +147,8 @@ fn two_losses_take_a_far_end_out_of_use_and_two_answers_bring_it_back() {
 
 #[test]
 fn any_answer_is_a_sign_of_life_except_503_and_408() {
-    for (status, alive) in [(200, true), (404, true), (405, true), (483, true), (603, true), (503, false), (408, false)] {
+    for (status, alive) in [(200, true), (404, true), (405, true), (483, true), (603, true), (503, false), (408, false)]
+    {
         let mut bench = Bench::new(PLAIN);
         bench.probed(30_000, |_| Some(status));
         assert_eq!(bench.turns().is_empty(), alive, "{status}");
@@ -171,8 +175,11 @@ fn a_probe_under_way_is_one_and_its_late_or_foreign_answer_nothing() {
     let mut bench = Bench::new(PLAIN);
     let sent = bench.pass(9_900);
     let first = sent.iter().find(|(_, flow, _)| flow.remote.port() == 7_000).cloned().unwrap();
-    let branches: std::collections::BTreeSet<_> =
-        sent.iter().filter(|(_, flow, _)| flow.remote.port() == 7_000).map(|one| one.2.via().branch().unwrap().to_vec()).collect();
+    let branches: std::collections::BTreeSet<_> = sent
+        .iter()
+        .filter(|(_, flow, _)| flow.remote.port() == 7_000)
+        .map(|one| one.2.via().branch().unwrap().to_vec())
+        .collect();
     assert_eq!(branches.len(), 1, "repetitions of one request");
     bench.bytes(first.1, response(&first.2, 200, ""));
     let health = |bench: &Bench| format!("{:?}", bench.switch.trunk_views(at(0))[0].targets[0].addresses[0].state);
@@ -230,9 +237,7 @@ pub(super) fn located(host: &str, last: u8) -> (Wanted, Found) {
 fn a_name_is_asked_for_ahead_used_when_known_and_its_failing_is_told() {
     let mut bench = Bench::new(&[]);
     bench.pass(1);
-    let asked = |bench: &Bench| {
-        bench.kept.iter().filter(|effect| matches!(effect, SwitchEffect::Locate(_))).count()
-    };
+    let asked = |bench: &Bench| bench.kept.iter().filter(|effect| matches!(effect, SwitchEffect::Locate(_))).count();
     assert_eq!((asked(&bench), bench.ports()), (1, vec![7_000]), "the address does not wait for the name");
     let (name, found) = located("carrier.example", 7);
     bench.switch.located(at(bench.ms), &name, Some((found, Duration::from_secs(60))), &mut Vec::new());
@@ -314,9 +319,9 @@ fn caps_hold_both_ways_and_never_an_emergency() {
         let query = carrier_number(emergency);
         bench.switch.find(at(bench.ms), (call, LookupId(nth)), &query, &Sockets, &mut out);
         let refused = out.iter().any(|effect| matches!(effect, SwitchEffect::Count(Counted::RefusedOut(..))));
-        let found = out.iter().any(|effect| {
-            matches!(effect, SwitchEffect::Deliver(_, CallInput::Found(_, targets)) if !targets.0.is_empty())
-        });
+        let found = out.iter().any(
+            |effect| matches!(effect, SwitchEffect::Deliver(_, CallInput::Found(_, targets)) if !targets.0.is_empty()),
+        );
         assert_ne!(refused, found);
         found
     };

@@ -84,7 +84,12 @@ impl Names {
     }
 
     /// Takes an answer: what was found and how long that holds, or nothing.
-    pub(in crate::switch) fn answered(&mut self, now: Mono, name: &Wanted, answer: Option<(Found, Duration)>) -> Learnt {
+    pub(in crate::switch) fn answered(
+        &mut self,
+        now: Mono,
+        name: &Wanted,
+        answer: Option<(Found, Duration)>,
+    ) -> Learnt {
         let Some(entry) = self.entries.get_mut(name) else { return Learnt::Same };
         let failed = entry.failures > 0;
         match answer.filter(|(found, _)| !found.is_empty()) {

@@ -133,7 +133,12 @@ impl Switch {
             state: health.word(),
         });
         TargetView {
-            target: format!("{}:{}:{}", target.transport_or_default().param_name(), target.host, target.port_or_default()),
+            target: format!(
+                "{}:{}:{}",
+                target.transport_or_default().param_name(),
+                target.host,
+                target.port_or_default()
+            ),
             order: target.order,
             weight: target.weight,
             dns,
