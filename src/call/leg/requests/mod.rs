@@ -214,13 +214,14 @@ impl Leg {
             return Self::refuse(rules, arrived, 481, out);
         }
         if let Some(dialog) = &mut self.dialog {
+            // Whoever may not go on changes nothing, nor does a replayed request move the flow.
+            if let Err(fault) = dialog.on_request(request) {
+                return Self::refuse(rules, arrived, fault.status(), out);
+            }
             // The peer may have come back over a new connection; answers and later requests go there.
             if self.flow.is_some_and(|flow| flow.transport.is_reliable() && flow.id != arrived.flow.id) {
                 dialog.move_flow(arrived.flow);
                 self.flow = Some(arrived.flow);
-            }
-            if let Err(fault) = dialog.on_request(request) {
-                return self.respond_plain(now, rules, arrived, fault.status(), out);
             }
         }
         // A BYE is taken whatever it requires: refused, it would leave a talk nobody is in.
@@ -314,6 +315,9 @@ impl Leg {
                 }
                 _ => self.take_calling(now, rules, effects, out),
             };
+        }
+        if !self.is_answer_in_dialog(response) {
+            return;
         }
         let Some(asked) = self.asked.iter_mut().find(|asked| asked.is_answered_by(response)) else { return };
         let request = is_challenge(response).then(|| asked.request()).flatten();
@@ -440,6 +444,13 @@ impl Leg {
             dialog.id().call_id == request.call_id()
                 && request.to_tag() == Some(&dialog.id().local_tag[..])
                 && request.from_tag().unwrap_or_default() == &dialog.id().remote_tag[..]
+        })
+    }
+
+    /// Whether a response names our side as the leg's dialog does: the branch alone is what a stranger may have overheard.
+    fn is_answer_in_dialog(&self, response: &Message) -> bool {
+        self.dialog.as_ref().is_none_or(|dialog| {
+            dialog.id().call_id == response.call_id() && response.from_tag() == Some(&dialog.id().local_tag[..])
         })
     }
 
