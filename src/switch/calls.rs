@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::acd::words::LineState;
 use crate::base::id::{AgentId, CallId, LegId};
+use crate::call::legs::CALLER;
 use crate::call::words::FIRST_CONSULT;
 use crate::rtp::command::MediaLeg;
 use crate::sip::transaction::key::{MergeKey, TxKey};
@@ -55,7 +56,16 @@ impl Calls {
         }
     }
 
-    /// How many live calls began at an agent's phone.
+    fn forget_own(&mut self, by: Option<AgentId>) {
+        let Some(agent) = by else { return };
+        if let Some(count) = self.own.get_mut(&agent) {
+            *count = count.saturating_sub(1);
+        }
+        self.own.retain(|_, count| *count > 0);
+    }
+
+    /// How many calls that began at an agent's phone he still has a line in. A call lives on while its last messages
+    /// may be repeated; that holds no line of a telephone.
     #[must_use]
     pub fn own_of(&self, agent: &AgentId) -> usize {
         self.own.get(agent).copied().unwrap_or_default()
@@ -92,6 +102,10 @@ impl Calls {
 
     /// Notes what an agent's leg does, as its call said; whether that is news.
     pub fn note_line(&mut self, agent: AgentId, leg: MediaLeg, state: LineState) -> bool {
+        if state == LineState::Idle && leg.leg == CALLER {
+            let by = self.live.get_mut(&leg.call).and_then(|live| live.by.take_if(|by| *by == agent));
+            self.forget_own(by);
+        }
         let lines = self.lines.entry(agent.clone()).or_default();
         let before = lines.get(&leg).copied();
         if state == LineState::Idle {
@@ -122,10 +136,7 @@ impl Calls {
     /// A call is over; the agents who still had a leg in it.
     pub fn remove(&mut self, call: CallId) -> Vec<AgentId> {
         let Some(live) = self.live.remove(&call) else { return Vec::new() };
-        if let Some(count) = live.by.as_ref().and_then(|agent| self.own.get_mut(agent)) {
-            *count -= 1;
-        }
-        self.own.retain(|_, count| *count > 0);
+        self.forget_own(live.by);
         for key in live.keys {
             self.invites.remove(&key);
         }

@@ -14,7 +14,7 @@
 //!
 //! | limit | value |
 //! |---|---|
-//! | calls of one agent's own at once, emergencies aside | 4, then 486 |
+//! | calls of one agent's own at once in which he still has his line, emergencies aside | 4, then 486 |
 
 use std::sync::Arc;
 

@@ -1,9 +1,14 @@
 //! What an agent's INVITE begins: calls of his own, star codes, talks taken over; and what it never reaches.
 
+use super::trunks::{carrier_number, far};
 use super::*;
 use crate::acd::words::{DeskCommand, DeskState};
 use crate::call::agent_call::{AgentCall, Wish};
+use crate::call::words::FarNews;
 use crate::plan::outward::OutwardWay;
+
+/// The far end alone that needs no look-up.
+const TO: &str = "trunk.carrier.to=[\"sip:127.0.0.1:7000\"]";
 
 impl Bench {
     /// An INVITE of 1001, proved.
@@ -183,8 +188,40 @@ fn one_agents_own_calls_are_bounded() {
     bench.switch.call_over(calls.remove(0));
     bench.invites("sip:1002@127.0.0.1", "again", "");
     calls.push(bench.begun().unwrap().identity.call);
+    let line = |leg| MediaLeg { call: calls[0], leg };
+    bench.switch.note_line(AgentId::new("1001"), line(LegId(1)), LineState::Idle);
+    bench.invites("sip:1002@127.0.0.1", "n", "");
+    assert_eq!(bench.statuses(), [486], "his own line counts");
+    bench.switch.note_line(AgentId::new("1001"), line(LegId(0)), LineState::Idle);
+    bench.switch.note_line(AgentId::new("1001"), line(LegId(0)), LineState::Idle);
+    bench.invites("sip:1002@127.0.0.1", "h", "");
+    calls.push(bench.begun().unwrap().identity.call);
+    bench.invites("sip:1002@127.0.0.1", "z", "");
+    assert_eq!(bench.statuses(), [486]);
     calls.into_iter().for_each(|call| bench.switch.call_over(call));
     bench.assert_nothing_held();
+}
+
+#[test]
+fn the_leg_out_of_an_agents_own_call_counts_on_its_trunk_until_it_is_over() {
+    let mut bench = Bench::new(&["sip.options_interval=\"0s\"", "trunk.carrier.max_calls=1", TO]);
+    bench.invites("sip:8337772@127.0.0.1", "a", "");
+    let call = bench.begun().unwrap().identity.call;
+    let name = TrunkName::new("carrier");
+    let find = |bench: &mut Bench, nth: u32| {
+        let mut out = Vec::new();
+        bench.switch.find(at(bench.ms), (call, LookupId(nth)), &carrier_number(false), &Sockets, &mut out);
+        !out.iter().any(|effect| matches!(effect, SwitchEffect::Count(Counted::RefusedOut(..))))
+    };
+    assert_eq!(bench.switch.admission().live_on(&name), 0, "its own leg came over no trunk");
+    assert!(find(&mut bench, 1));
+    let end = far("carrier", "127.0.0.1:7000");
+    let begun = FarNews::Begun(Some(LookupId(1)));
+    bench.switch.on_far(at(bench.ms), (call, LegId(1)), &end, begun, &mut Vec::new());
+    assert_eq!(bench.switch.admission().live_on(&name), 1);
+    assert!(!find(&mut bench, 2));
+    bench.switch.call_over(call);
+    assert_eq!((bench.switch.admission().live_on(&name), bench.switch.admission().live()), (0, 0));
 }
 
 #[test]

@@ -17,11 +17,11 @@ fn mono(ms: u64) -> Instant {
     at(ms).mono
 }
 
-fn far(trunk: &str, remote: &str) -> FarEnd {
+pub(super) fn far(trunk: &str, remote: &str) -> FarEnd {
     FarEnd { trunk: TrunkName::new(trunk), transport: Transport::Udp, remote: remote.parse().unwrap() }
 }
 
-fn carrier_number(emergency: bool) -> Query {
+pub(super) fn carrier_number(emergency: bool) -> Query {
     Query::Trunk { trunk: TrunkName::new("carrier"), number: Arc::from("04768337772"), emergency }
 }
 
