@@ -235,7 +235,8 @@ impl Control {
                 | LegAction::HangUp(_)
                 | LegAction::ReferProgress { .. }
                 | LegAction::Refresh
-                | LegAction::Keep => None,
+                | LegAction::Keep
+                | LegAction::Forgive => None,
             };
             if let Some(codec) = self.codec_beside(id).filter(|_| !matches!(action, LegAction::Ring)) {
                 cx.act(id, LegAction::Prefer(codec));

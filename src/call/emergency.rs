@@ -248,6 +248,7 @@ impl Control {
         };
         handover.desk = Some(leg);
         handover.round = 0;
+        cx.act(leg, LegAction::Forgive);
         let direct = handover.direct;
         if !matches!(self.phase, Phase::Talking(_)) {
             self.phase = Phase::Talking(Talking { direct });

@@ -192,24 +192,13 @@ fn an_emergency_outlives_a_reinvite_that_nobody_acknowledges() {
     let ack = caller.ack("");
     engine.receive(citizen, ack);
     engine.wire.clear();
-    let hold = caller.request("INVITE", "", &sdp_with("10.1.0.9", 30_100, 3, "sendonly"));
-    engine.receive(citizen, hold);
-    engine.run_for(Duration::from_secs(70));
-    let ends = engine.wire.iter().any(|(_, bytes)| bytes.starts_with(b"BYE"));
-    assert!(!ends && engine.call().control().phase().is_live(), "{}", engine.story());
+    for talk in [&mut caller, &mut callee] {
+        let hold = talk.request("INVITE", "", &sdp_with("10.1.0.9", 30_100, 3, "sendonly"));
+        engine.receive(talk.flow, hold);
+        engine.run_for(Duration::from_secs(70));
+        let ends = engine.wire.iter().any(|(_, bytes)| bytes.starts_with(b"BYE"));
+        assert!(!ends && engine.call().control().phase().is_live(), "{}", engine.story());
+    }
     engine.wire.clear();
-    // A desk that acknowledges nothing is gone: it is let go and rung anew, and the citizen stays.
-    let hold = callee.request("INVITE", "", &sdp_with("10.9.0.1", 30_200, 3, "sendonly"));
-    engine.receive(desk, hold);
-    engine.run_for(Duration::from_secs(34));
-    assert!(engine.call().control().phase().is_live(), "{}", engine.story());
-    let told = words(&engine.sent_to(citizen.remote));
-    assert!(!told.iter().any(|word| word == "BYE"), "{told:?}");
-    let asked = words(&engine.sent_to(desk.remote));
-    let first = |wanted: &str| asked.iter().position(|word| word == wanted);
-    assert!(first("BYE").is_some() && first("BYE") < first("INVITE"), "{asked:?}");
-    engine.run_for(Duration::from_secs(70));
-    let told = words(&engine.sent_to(citizen.remote));
-    assert!(!told.iter().any(|word| word == "BYE"), "{told:?}");
-    assert!(engine.call().control().phase().is_live(), "{}", engine.story());
+    alice_hangs_up(&mut engine, &mut caller, &callee);
 }

@@ -171,6 +171,8 @@ pub struct Leg {
     called_us: bool,
     /// Not ended for its peer's silence.
     kept: bool,
+    /// Not ended for a re-INVITE that nobody acknowledged.
+    forgiving: bool,
     told_over: bool,
 }
 
@@ -198,6 +200,7 @@ impl Leg {
             bye_after_ack: None,
             called_us: state == LegState::Waiting,
             kept: false,
+            forgiving: false,
             told_over: false,
         }
     }
@@ -235,6 +238,7 @@ impl Leg {
             LegAction::ReferProgress { status } => self.report_refer(now, rules, status, out),
             LegAction::Refresh => self.refresh(now, rules, out),
             LegAction::Keep => self.kept = true,
+            LegAction::Forgive => self.forgiving = true,
         }
         self.settle(out);
     }

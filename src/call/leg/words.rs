@@ -87,6 +87,9 @@ pub enum LegAction {
     Refresh,
     /// From now on neither its session timer nor an unanswered refresh ends it: the caller of an emergency call.
     Keep,
+    /// From now on a re-INVITE of its peer that nobody acknowledges does not end it: a desk of an emergency call, which
+    /// still ends with its session timer.
+    Forgive,
 }
 
 /// What a leg reports.

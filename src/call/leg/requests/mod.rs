@@ -384,7 +384,7 @@ impl Leg {
         for (method, cseq, effects) in told {
             self.take_asked(now, rules, &method, cseq, effects, out);
         }
-        if missing && !self.kept {
+        if missing && !self.kept && !self.forgiving {
             self.lose(now, rules, out);
         }
     }
