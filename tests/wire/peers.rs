@@ -1,5 +1,5 @@
-//! Foreign SIP elements that are neither SIPp nor of our making: Kamailio as a carrier's proxy that records its route,
-//! linphone as an agent.
+//! Foreign SIP elements and what carriers demand: Kamailio as a proxy that records its route, linphone as an agent, and
+//! SIPp as carriers that require reliable ringing, hold, refresh their session, or offer nothing.
 
 use std::fs;
 use std::io::Write as _;
@@ -80,7 +80,9 @@ fn a_call_through_kamailio_to_an_agent_follows_the_route_both_ways() {
         let up = agent.expect("up");
         if agent_hangs_up {
             // Earlier the citizen would wait for another agent.
-            until("the citizen talks", || citizen.received().iter().any(|one| one.starts_with("SIP/2.0 200")).then_some(()));
+            until("the citizen talks", || {
+                citizen.received().iter().any(|one| one.starts_with("SIP/2.0 200")).then_some(())
+            });
             agent.say(&json!({ "do": "bye", "call": up["call"] }));
         }
         agent.expect("down");
@@ -172,4 +174,45 @@ fn linphone_registers_as_an_agent_and_takes_a_call() {
     Sipp::start(&dir, "citizen", "caller.xml", Some(engine.trunk["udp"]), &options).succeed();
     phone.await_said(&dir, "Media streams established");
     engine.await_quiet();
+}
+
+/// A citizen behind a carrier of this kind talks to an agent who rings for half a second; the carrier ends the call.
+fn a_carrier_succeeds(scenario: &str) -> Vec<String> {
+    if !has(&["sipp", "python3"]) {
+        return Vec::new();
+    }
+    let dir = folder(scenario);
+    let engine = Engine::small(&dir, &[]);
+    let mut agent = Peer::agent(&dir, &engine, "1001", &["--tone", "700", "--answer", "500"]);
+    let port = free_port().to_string();
+    let keys = ["-key", "dialled", "sip:12345@switch", "-key", "citizen", "13804760054"];
+    let options = [&["-m", "1", "-p", &port, "-d", "400"], &keys[..]].concat();
+    let mut citizen = Sipp::start(&dir, "citizen", &format!("{scenario}.xml"), Some(engine.trunk["udp"]), &options);
+    citizen.succeed();
+    let down = agent.expect("down");
+    assert_eq!(down["by"], "them", "{down}");
+    engine.await_quiet();
+    citizen.received()
+}
+
+#[test]
+fn a_carrier_that_requires_reliable_ringing_gets_it() {
+    let received = a_carrier_succeeds("caller_100rel");
+    let ringing = received.iter().filter(|one| one.starts_with("SIP/2.0 180")).count();
+    assert!(received.is_empty() || ringing == 1, "acknowledged at once, said once: {received:#?}");
+}
+
+#[test]
+fn a_carrier_holds_a_call_and_takes_it_back() {
+    a_carrier_succeeds("caller_holds");
+}
+
+#[test]
+fn a_carrier_refreshes_its_session_by_update() {
+    a_carrier_succeeds("caller_refreshes");
+}
+
+#[test]
+fn a_carrier_that_offers_nothing_answers_our_offer() {
+    a_carrier_succeeds("caller_offerless");
 }
