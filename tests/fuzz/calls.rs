@@ -118,7 +118,7 @@ impl Town {
             4 => {
                 let mut talk = Talk::caller(
                     self.flow(step),
-                    ["12345", "12369", "12366", "110", "99999"][step.number % 5],
+                    ["12345", "12369", "12366", "12380", "99999"][step.number % 5],
                     &format!("n{}", step.number),
                 );
                 talk.request(method, extra, &body).into_bytes()
