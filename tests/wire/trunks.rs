@@ -58,8 +58,9 @@ fn dead_mute_and_good_the_call_lands_on_the_good_one_with_one_ringing() {
     let mut caller = Sipp::start(&dir, "caller", "caller.xml", Some(engine.trunk["udp"]), &options);
     caller.succeed();
     desk.succeed();
-    // Two sendings each, 0.5 s apart, and no third at 1.5 s: that is how the third far end is rung within 4 s.
-    assert_eq!(invites(&silent), 2);
+    // Given up after its second sending; it goes on being repeated, since CANCEL must wait for a provisional answer
+    // (RFC 3261 §9.1).
+    assert!(invites(&silent) >= 2);
     let statuses: Vec<_> =
         caller.received().iter().filter_map(|message| message.get(8..11).map(str::to_owned)).collect();
     assert_eq!(statuses.iter().filter(|status| *status == "180").count(), 1, "{statuses:?}");

@@ -39,7 +39,11 @@ fn flood(engine: &mut Engine, side: Side, source: &str, method: &str, count: u32
         match engine.wire.pop_front() {
             Some((to, bytes)) => {
                 assert_eq!(to, flow);
-                assert!(bytes.starts_with(format!("SIP/2.0 {wanted} ").as_bytes()), "{}", String::from_utf8_lossy(&bytes));
+                assert!(
+                    bytes.starts_with(format!("SIP/2.0 {wanted} ").as_bytes()),
+                    "{}",
+                    String::from_utf8_lossy(&bytes)
+                );
             }
             None => silent += 1,
         }
