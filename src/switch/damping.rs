@@ -14,7 +14,7 @@
 //! asks from the very port it is registered at does not even share the pair. An address with phones that work has
 //! a larger allowance, since somebody behind it may mistype.
 //! Whether a user exists plays no part. When a table is full its least recently touched entry goes: memory is bounded
-//! first, damping second. Deliberately absent: bare floods ([`super::throttle`]); telling anybody (the caller).
+//! first, damping second. Deliberately absent: bare floods (`throttle`); telling anybody (the caller).
 //!
 //! | limit | value |
 //! |---|---|

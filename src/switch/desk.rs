@@ -3,7 +3,7 @@
 //! A REGISTER or SUBSCRIBE over datagrams that was proven is remembered with its answer for the time its repetitions may come,
 //! because a repeated one would fail the nonce count. Challenges keep no state. Which flow reaches a phone is
 //! [`registrar`](crate::sip::registrar)'s; who guesses passwords is slowed down by [`damping`](super::damping) and who
-//! asks without end is not answered by [`throttle`](super::throttle). Deliberately absent: Service-Route, GRUU.
+//! asks without end is not answered by `throttle`. Deliberately absent: Service-Route, GRUU.
 //! RFC 3261 §10.3, §22; RFC 3327; RFC 5626 §6; RFC 7616.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -2,18 +2,18 @@
 //!
 //! | a message | goes |
 //! |---|---|
-//! | response | by the branch we minted, to its leg or to the request of our own ([`own`]) |
+//! | response | by the branch we minted, to its leg or to the request of our own (`own`) |
 //! | request with a To-tag | by the tag we minted, to its leg; unknown: 481 (ACK: silence) |
 //! | repeated INVITE, CANCEL, ACK without a tag of ours | by the key of the INVITE |
 //! | INVITE from a trunk | plan, admission, a new call; unknown source: 403 |
-//! | SUBSCRIBE from an agent | digest; watches a line ([`subscribe`]) |
-//! | INVITE from an agent | digest; then a consult leg, a call of his own or a star code ([`outside`]) |
+//! | SUBSCRIBE from an agent | digest; watches a line (`subscribe`) |
+//! | INVITE from an agent | digest; then a consult leg, a call of his own or a star code (`outside`) |
 //! | REGISTER | digest, bindings ([`desk`]) |
 //! | OPTIONS | 200 |
 //! | anything else outside a call | 405 or 481 |
 //!
 //! Nothing that is refused here leaves state behind, and how much one address can be refused has a rate
-//! ([`throttle`]); trunks and registered phones are exempt. Deliberately absent: sockets. RFC 3261 §8.2, §10.3, §11,
+//! (`throttle`); trunks and registered phones are exempt. Deliberately absent: sockets. RFC 3261 §8.2, §10.3, §11,
 //! §17.2.3; RFC 3891.
 //!
 //! | limit | value |

@@ -6,7 +6,7 @@
 //! | tcp, tls | accepted | over what is open to the peer, else opened by the first message |
 //! | ws, wss | accepted | over what the peer opened, only |
 //!
-//! What comes in waits in one queue in which every source address has its share ([`fair`]); a send never waits: UDP is
+//! What comes in waits in one queue in which every source address has its share (`fair`); a send never waits: UDP is
 //! tried once, a connection has a bounded queue of its own and a full one fails that send.
 //! Several listeners may serve a side and transport: a trunk names the one it uses, the first of its address family is
 //! taken otherwise. Each flow carries our address as its peer should see it: the trunk's `advertise`, `sip.advertise`,

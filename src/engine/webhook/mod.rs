@@ -6,7 +6,7 @@
 //! at once per commit, which is what new events and results arrive with, not once per post. Sources: Standard
 //! Webhooks 1.0 for headers and signature, RFC 9110 §10.2.3 for Retry-After. No redirect is followed, no proxy used.
 //!
-//! Limits: results of [`UNSTORED`] times as many posts as may be in flight may wait for the disk, beyond that nothing is
+//! Limits: results of `UNSTORED` times as many posts as may be in flight may wait for the disk, beyond that nothing is
 //! posted; an answer is read up to [`ANSWER_MAX`] bytes; a receiver's number up to [`answer::TICKET_NO_MAX`]
 //! characters. Deliberately absent: filters, masks and templates per endpoint, mTLS.
 
