@@ -195,7 +195,9 @@ impl<'t> Fields<'t> {
     }
 
     pub(super) fn entry(&mut self, key: &'static str) -> Option<&'t Entry> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.table.get(key)
     }
 

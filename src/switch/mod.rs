@@ -73,6 +73,9 @@ const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NO
 /// Methods served on the agent side.
 const AGENT_ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REFER, NOTIFY, INFO, REGISTER, SUBSCRIBE";
 
+/// Bodies a request may bring.
+const ACCEPT: &str = "application/sdp, multipart/mixed";
+
 /// The engine's secrets and its beginning randomness; all come in as values.
 #[derive(Clone)]
 pub struct Secrets {
@@ -345,7 +348,7 @@ impl Switch {
         }
         let known = arrived.flow.side == Side::Agent || self.trunk_of(arrived).is_some();
         let status = if known { 200 } else { 403 };
-        let mut headers = vec![(Name::Allow, allow(arrived.flow.side)), (Name::Accept, "application/sdp")];
+        let mut headers = vec![(Name::Allow, allow(arrived.flow.side)), (Name::Accept, ACCEPT)];
         if arrived.flow.side == Side::Agent {
             headers.push((Name::AllowEvents, subscribe::PACKAGE));
         }
@@ -396,7 +399,7 @@ impl Switch {
         let is_sdp = message.is_content("application/sdp") || part(message, "application/sdp").is_some();
         let foreign = message.content_type().is_some() && !is_sdp;
         if foreign && !message.body_bytes().is_empty() {
-            self.refuse(arrived, 415, None, &[(Name::Accept, "application/sdp")], out);
+            self.refuse(arrived, 415, None, &[(Name::Accept, ACCEPT)], out);
             return false;
         }
         true

@@ -109,6 +109,7 @@ impl<R: Fn(CallId, MediaReport) -> Result<(), MediaReport>> Worker<R> {
         if realtime {
             self.ask_for_priority();
         }
+        self.note_legs(0);
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut due = Vec::new();
         while !self.setting.stop.load(Ordering::Acquire) {

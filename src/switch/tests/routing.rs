@@ -90,7 +90,7 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     assert_eq!(bench.sent()[0].header(Name::MinSe), Some(&b"90"[..]));
     bench.bytes(carrier(), hello("12345"));
     assert_eq!(bench.statuses(), [415]);
-    assert_eq!(bench.sent()[0].header(Name::Accept), Some(&b"application/sdp"[..]));
+    assert_eq!(bench.sent()[0].header(Name::Accept), Some(&b"application/sdp, multipart/mixed"[..]));
     for (method, status) in
         [("SUBSCRIBE", 405), ("MESSAGE", 405), ("BYE", 481), ("PRACK", 481), ("FROBNICATE", 501), ("OPTIONS", 200)]
     {
